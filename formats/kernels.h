@@ -1,0 +1,49 @@
+// The inner loops of formats/, one table an instruction set, all from the same source (kernels_body.h), so that all
+// give the same bits. Arrays are short (a block of FX_BLOCK elements stays in the first cache), nothing here fails.
+#ifndef FX_KERNELS_H
+#define FX_KERNELS_H
+
+#include "formats/cpu.h"
+#include "formats/rng.h"
+#include "formats/round.h"
+#include "formats/tensor.h"
+
+enum { FX_BLOCK = 1024 };
+
+// What a block did; added up by the caller.
+typedef struct FxBlockCounts {
+    uint32_t saturated; // rounded, unclamped code outside [low, high]
+    uint32_t zeros_in, zeros_out;
+    uint32_t at_limit; // codes at low or high after clamping
+} FxBlockCounts;
+
+typedef struct FxKernels {
+    const char *name;
+    unsigned cpu; // needed flags of formats/cpu.h
+
+    // Philox blocks block .. block + blocks - 1 of rng's stream and step, 4 words each.
+    void (*philox)(uint32_t *out, FxRng rng, uint64_t block, size_t blocks);
+
+    // v[i] = x[i] * multiplier; counts zeros; returns the largest |x[i]|.
+    uint64_t (*widen)(int64_t *v, const void *x, FxType type, size_t n, int64_t multiplier, FxBlockCounts *counts);
+
+    // q[i] = the mode's law on v[i] / 2^s, 0 < s <= 62. R: n words (NULL for a deterministic mode).
+    void (*round[FX_ROUND_MODES])(int64_t *q, const int64_t *v, size_t n, int s, const uint32_t *R, const FxRoundArg *arg);
+
+    // y[i] = q[i] clamped to [low, high], stored as type; counts.
+    void (*narrow)(void *y, FxType type, const int64_t *q, size_t n, int64_t low, int64_t high, FxBlockCounts *counts);
+
+    // The three above in one pass for the commonest case: int32 to int8, nearest-even, 1 <= s <= 31, multiplier 1.
+    uint32_t (*nearest_even_int8)(int8_t *y, const int32_t *x, size_t n, int s, int low, int high, FxBlockCounts *counts);
+
+    uint64_t (*max_abs)(const void *x, FxType type, size_t n);
+} FxKernels;
+
+// The last table line whose flags are all in cpu.
+const FxKernels *fx_kernels(unsigned cpu);
+// Line i, NULL past the last: for tests and benches.
+const FxKernels *fx_kernels_line(int i);
+
+extern const FxKernels fx_kernels_scalar, fx_kernels_avx2, fx_kernels_avx512;
+
+#endif

@@ -1,0 +1,217 @@
+// Bodies of the inner loops. Included once by the file of each instruction set, which defines FX_KERNELS_TABLE,
+// FX_KERNELS_NAME and FX_KERNELS_CPU; the compiler makes the vectors. Integers only.
+#include "formats/kernels.h"
+#include "formats/philox.h"
+#include "formats/round_body.h"
+
+// Counter words run along the block number, so that the compiler works on many blocks at once.
+enum { PHILOX_WIDE = 16 };
+
+static void philox(uint32_t *out, FxRng rng, uint64_t block, size_t blocks) {
+    for (size_t b = 0; b < blocks; b += PHILOX_WIDE) {
+        uint32_t c0[PHILOX_WIDE], c1[PHILOX_WIDE], c2[PHILOX_WIDE], c3[PHILOX_WIDE];
+        uint32_t k0 = (uint32_t)rng.seed, k1 = (uint32_t)(rng.seed >> 32);
+        for (size_t j = 0; j < PHILOX_WIDE; j++) {
+            uint64_t counter = block + b + j;
+            c0[j] = (uint32_t)counter;
+            c1[j] = (uint32_t)(counter >> 32);
+            c2[j] = rng.step;
+            c3[j] = rng.stream;
+        }
+        for (int r = 0; r < 10; r++) {
+            for (size_t j = 0; j < PHILOX_WIDE; j++) {
+                uint64_t p0 = (uint64_t)UINT32_C(0xD2511F53) * c0[j], p1 = (uint64_t)UINT32_C(0xCD9E8D57) * c2[j];
+                c0[j] = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0;
+                c1[j] = (uint32_t)p1;
+                c2[j] = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
+                c3[j] = (uint32_t)p0;
+            }
+            k0 += UINT32_C(0x9E3779B9);
+            k1 += UINT32_C(0xBB67AE85);
+        }
+        size_t take = blocks - b < PHILOX_WIDE ? blocks - b : PHILOX_WIDE;
+        for (size_t j = 0; j < take; j++) {
+            out[4 * (b + j)] = c0[j];
+            out[4 * (b + j) + 1] = c1[j];
+            out[4 * (b + j) + 2] = c2[j];
+            out[4 * (b + j) + 3] = c3[j];
+        }
+    }
+}
+
+static inline uint64_t widen_element(int64_t *v, int64_t x, int64_t multiplier, uint64_t max, uint32_t *zeros) {
+    uint64_t m = round_magnitude(x);
+    *v = x * multiplier;
+    *zeros += x == 0;
+    return m > max ? m : max;
+}
+
+static uint64_t widen(int64_t *v, const void *x, FxType type, size_t n, int64_t multiplier, FxBlockCounts *counts) {
+    uint64_t max = 0;
+    uint32_t zeros = 0;
+    switch (type) {
+    case FX_INT8:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const int8_t *)x)[i], multiplier, max, &zeros);
+        break;
+    case FX_UINT8:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const uint8_t *)x)[i], multiplier, max, &zeros);
+        break;
+    case FX_INT16:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const int16_t *)x)[i], multiplier, max, &zeros);
+        break;
+    case FX_INT32:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const int32_t *)x)[i], multiplier, max, &zeros);
+        break;
+    case FX_INT64:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const int64_t *)x)[i], multiplier, max, &zeros);
+        break;
+    }
+    counts->zeros_in += zeros;
+    return max;
+}
+
+static inline int64_t narrow_element(int64_t q, int64_t low, int64_t high, FxBlockCounts *c) {
+    int64_t y = q < low ? low : q > high ? high : q;
+    c->saturated += y != q;
+    c->zeros_out += y == 0;
+    c->at_limit += (y == low) | (y == high);
+    return y;
+}
+
+static void narrow(void *y, FxType type, const int64_t *q, size_t n, int64_t low, int64_t high, FxBlockCounts *counts) {
+    FxBlockCounts c = {0};
+    switch (type) {
+    case FX_INT8:
+        for (size_t i = 0; i < n; i++)
+            ((int8_t *)y)[i] = (int8_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_UINT8:
+        for (size_t i = 0; i < n; i++)
+            ((uint8_t *)y)[i] = (uint8_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_INT16:
+        for (size_t i = 0; i < n; i++)
+            ((int16_t *)y)[i] = (int16_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_INT32:
+        for (size_t i = 0; i < n; i++)
+            ((int32_t *)y)[i] = (int32_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_INT64:
+        for (size_t i = 0; i < n; i++)
+            ((int64_t *)y)[i] = narrow_element(q[i], low, high, &c);
+        break;
+    }
+    counts->saturated += c.saturated;
+    counts->zeros_out += c.zeros_out;
+    counts->at_limit += c.at_limit;
+}
+
+static uint32_t nearest_even_int8(int8_t *y, const int32_t *x, size_t n, int s, int low, int high, FxBlockCounts *counts) {
+    uint32_t max = 0, saturated = 0, zeros_in = 0, zeros_out = 0, at_limit = 0;
+    uint32_t mask = (UINT32_C(1) << s) - 1, half = UINT32_C(1) << (s - 1);
+    for (size_t i = 0; i < n; i++) {
+        int32_t v = x[i];
+        uint32_t m = v < 0 ? 0 - (uint32_t)v : (uint32_t)v;
+        max = m > max ? m : max;
+        int32_t q = v >> s;
+        q += ((uint32_t)v & mask) + ((uint32_t)q & 1) > half;
+        int32_t c = q < low ? low : q > high ? high : q;
+        saturated += c != q;
+        zeros_in += v == 0;
+        zeros_out += c == 0;
+        at_limit += (c == low) | (c == high);
+        y[i] = (int8_t)c;
+    }
+    counts->saturated += saturated;
+    counts->zeros_in += zeros_in;
+    counts->zeros_out += zeros_out;
+    counts->at_limit += at_limit;
+    return max;
+}
+
+static uint64_t max_abs(const void *x, FxType type, size_t n) {
+    uint64_t max = 0;
+    uint32_t max32 = 0;
+    switch (type) {
+    case FX_INT32:
+        for (size_t i = 0; i < n; i++) {
+            int32_t v = ((const int32_t *)x)[i];
+            uint32_t m = v < 0 ? 0 - (uint32_t)v : (uint32_t)v;
+            max32 = m > max32 ? m : max32;
+        }
+        break;
+    case FX_INT64:
+        for (size_t i = 0; i < n; i++) {
+            uint64_t m = round_magnitude(((const int64_t *)x)[i]);
+            max = m > max ? m : max;
+        }
+        break;
+    case FX_INT8:
+    case FX_UINT8:
+    case FX_INT16: {
+        FxBlockCounts ignored = {0};
+        int64_t v[FX_BLOCK];
+        for (size_t i = 0; i < n; i += FX_BLOCK) {
+            size_t take = n - i < FX_BLOCK ? n - i : FX_BLOCK;
+            uint64_t m = widen(v, (const char *)x + i * (type == FX_INT16 ? 2 : 1), type, take, 1, &ignored);
+            max = m > max ? m : max;
+        }
+        break;
+    }
+    }
+    return max > max32 ? max : max32;
+}
+
+// A constant law lets the compiler put it into the loop.
+__attribute__((always_inline)) static inline void round_array(FxRoundShift *law, int64_t *q, const int64_t *v, size_t n,
+                                                              int s, const uint32_t *R, const FxRoundArg *arg) {
+    FxRoundArg a = *arg;
+    for (size_t i = 0; i < n; i++)
+        q[i] = law(v[i], s, R ? R[i] : 0, 0, &a);
+}
+
+typedef int64_t I64;
+typedef const int64_t In64;
+typedef const uint32_t Word;
+typedef const FxRoundArg Arg;
+
+static void array_nearest_even(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_nearest_even, q, v, n, s, R, a); }
+static void array_nearest_away(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_nearest_away, q, v, n, s, R, a); }
+static void array_nearest_zero(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_nearest_zero, q, v, n, s, R, a); }
+static void array_nearest_up(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_nearest_up, q, v, n, s, R, a); }
+static void array_nearest_down(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_nearest_down, q, v, n, s, R, a); }
+static void array_toward_zero(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_toward_zero, q, v, n, s, R, a); }
+static void array_away(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_away, q, v, n, s, R, a); }
+static void array_floor(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_floor, q, v, n, s, R, a); }
+static void array_ceil(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_ceil, q, v, n, s, R, a); }
+static void array_odd(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_odd, q, v, n, s, R, a); }
+static void array_equal(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_equal, q, v, n, s, R, a); }
+static void array_stochastic_a(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_stochastic_a, q, v, n, s, R, a); }
+static void array_stochastic_b(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_stochastic_b, q, v, n, s, R, a); }
+static void array_stochastic_c(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_stochastic_c, q, v, n, s, R, a); }
+static void array_below(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_stochastic_below, q, v, n, s, R, a); }
+static void array_sr_eps(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_sr_eps, q, v, n, s, R, a); }
+static void array_signed(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_signed_sr_eps, q, v, n, s, R, a); }
+static void array_constant(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_add_constant, q, v, n, s, R, a); }
+static void array_pseudo(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_pseudo, q, v, n, s, R, a); }
+
+const FxKernels FX_KERNELS_TABLE = {
+    .name = FX_KERNELS_NAME,
+    .cpu = FX_KERNELS_CPU,
+    .philox = philox,
+    .widen = widen,
+    // in the order of fx_round_modes; a test holds each against its specification
+    .round = {array_nearest_even, array_nearest_away, array_nearest_zero, array_nearest_up, array_nearest_down,
+              array_toward_zero, array_away, array_floor, array_ceil, array_odd, array_equal, array_stochastic_a,
+              array_stochastic_b, array_stochastic_c, array_below, array_sr_eps, array_signed, array_constant,
+              array_pseudo},
+    .narrow = narrow,
+    .nearest_even_int8 = nearest_even_int8,
+    .max_abs = max_abs,
+};
