@@ -62,19 +62,16 @@ int64_t fx_decimal_scale(const FxDecimal *d, int shift) {
 }
 
 int fx_decimal_code(int64_t *code, const FxDecimal *d, int shift) {
-    unsigned __int128 unit = power_of_ten(d->places), x = d->digits;
-    if (shift < 0) {
-        if (-shift > 60)
+    uint64_t x = d->digits;
+    for (int i = 0; i < d->places; i++, x /= 5) // 10^places = 5^places * 2^places
+        if (x % 5)
             return 0;
-        unit <<= -shift;
-    } else if (shift > 60) {
+    shift -= d->places;
+    if (x == 0)
+        shift = 0;
+    if (shift <= -64 || shift >= 62 || (shift < 0 && x & ((UINT64_C(1) << -shift) - 1)) || (shift >= 0 && x >> (62 - shift)))
         return 0;
-    } else {
-        x <<= shift;
-    }
-    if (x % unit || x / unit >= (unsigned __int128)1 << 62)
-        return 0;
-    *code = (int64_t)(x / unit);
+    *code = (int64_t)(shift < 0 ? x >> -shift : x << shift);
     return 1;
 }
 

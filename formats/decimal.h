@@ -22,7 +22,7 @@ void fx_decimal_print(char *text, size_t size, const FxDecimal *decimal);
 int64_t fx_decimal_scale(const FxDecimal *decimal, int shift);
 // The whole part.
 uint64_t fx_decimal_floor(const FxDecimal *decimal);
-// 1 if value * 2^shift is an integer, which *code receives.
+// 1 if value * 2^shift is an integer below 2^62, which *code receives.
 int fx_decimal_code(int64_t *code, const FxDecimal *decimal, int shift);
 
 // A real that an integer run needs (rate, momentum, decay, loss scale): mantissa * 2^exponent with

@@ -60,8 +60,10 @@ static int64_t binary_code(const FxGrid *grid, const FxRounding *rounding, int64
     (void)grid;
     if (!(fx_round_modes[rounding->mode].needs & FX_ROUND_RANDOM))
         return x < 0 ? -1 : 1;
-    int s = shift < 0 ? 0 : shift > 60 ? 60 : shift;
-    int64_t one = INT64_C(1) << s, v = shift > 60 ? 0 : shift < 0 && x ? (x < 0 ? -one : one) : x;
+    int s = shift < 0 ? 0 : shift > 61 ? 61 : shift, drop = shift - 61 < 62 ? shift - 61 : 62;
+    int64_t one = INT64_C(1) << s, v = shift < 0 && x ? (x < 0 ? -one : one) : x;
+    if (drop > 0) // lost bits stay as a sticky one, as in fx_round
+        v = x >> drop | ((x & ((INT64_C(1) << drop) - 1)) != 0);
     if (v <= -one || v >= one)
         return v < 0 ? -1 : 1;
     return fx_round(rounding->mode, v + one, s + 1, R, 0, arg) ? 1 : -1;
@@ -90,10 +92,11 @@ static int64_t ternary_code(const FxGrid *grid, const FxRounding *rounding, int6
     unsigned __int128 m = x < 0 ? 0 - (uint64_t)x : (uint64_t)x, t = grid->threshold.digits, unit = 1;
     for (int i = 0; i < grid->threshold.places; i++)
         unit *= 10;
+    unsigned __int128 above = (unsigned __int128)1 << 122; // every m * unit
     if (shift >= 0)
-        t = shift > 66 && t ? ~(unsigned __int128)0 : t << (shift > 66 ? 0 : shift);
+        t = t == 0 ? 0 : shift < 122 && t < above >> shift ? t << shift : above;
     else
-        t = -shift > 66 ? 0 : t >> -shift; // only x = 0 or tiny products are below; exact since m * unit is an integer
+        t = -shift > 66 ? 0 : t >> -shift; // exact since m * unit is an integer
     return m * unit <= t ? 0 : x < 0 ? -1 : 1;
 }
 

@@ -126,13 +126,22 @@ void fx_rounding_print(char *text, size_t size, const FxRounding *r) {
 FxRoundArg fx_round_arg(const FxRounding *rounding, int width) {
     FxRoundArg arg = {.bits = rounding->bits ? rounding->bits : width, .constant = rounding->constant};
     if (rounding->eps.digits)
-        arg.eps = (uint32_t)fx_decimal_scale(&rounding->eps, arg.bits);
+        arg.eps = (uint64_t)fx_decimal_scale(&rounding->eps, arg.bits);
     return arg;
+}
+
+// round_pseudo for s > 62: it compares the dropped bits with one another, so none may be lost.
+static int64_t pseudo_far(int64_t x, int s) {
+    uint64_t m = round_magnitude(x);
+    int half = s / 2;
+    return round_signed(x, half < 62 && m >> half > round_low(m, half) << (s & 1));
 }
 
 int64_t fx_round(int mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg) {
     if (s <= 0)
-        return (int64_t)((uint64_t)x << -s);
+        return x ? (int64_t)((uint64_t)x << -s) : 0;
+    if (s > 62 && fx_round_modes[mode].shift == round_pseudo)
+        return pseudo_far(x, s);
     if (s > 62) {
         int drop = s - 62 < 62 ? s - 62 : 62;
         x = (x >> drop) | (round_low((uint64_t)x, drop) != 0);

@@ -21,7 +21,7 @@ enum {
 // What a rounding reads besides value and shift.
 typedef struct FxRoundArg {
     int bits;          // random bits r, 1..32
-    uint32_t eps;      // sr-eps: round(e * 2^r), to nearest, ties to even
+    uint64_t eps;      // sr-eps: round(e * 2^r), to nearest, ties to even; 2^32 is possible
     int constant;      // add-constant: 0..255, in 1/256 of a step
 } FxRoundArg;
 
@@ -57,7 +57,8 @@ void fx_rounding_print(char *text, size_t size, const FxRounding *rounding);
 FxRoundArg fx_round_arg(const FxRounding *rounding, int width);
 
 // The specification for every shift: exact left shift for s <= 0 (the caller has proved that it fits 63 bits), and
-// s > 62 by s = 62 of x with its lost bits kept as a sticky bit, which changes no decision while |x| < 2^62.
+// s > 62 by s = 62 of x with its lost bits kept as a sticky bit, which changes no decision while |x| < 2^62 (pseudo reads
+// every bit and goes its own way).
 int64_t fx_round(int mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg);
 
 #endif

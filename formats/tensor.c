@@ -21,8 +21,8 @@ const char *fx_type_name(FxType type) {
 }
 
 FxType fx_type_for_range(int64_t low, int64_t high) {
-    static const FxType order[] = {FX_INT8, FX_INT16, FX_INT32};
-    for (int i = 0; i < 3; i++)
+    static const FxType order[] = {FX_INT8, FX_UINT8, FX_INT16, FX_INT32};
+    for (int i = 0; i < 4; i++)
         if (low >= types[order[i]].low && high <= types[order[i]].high)
             return order[i];
     return FX_INT64;

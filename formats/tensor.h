@@ -10,7 +10,7 @@ typedef enum FxType { FX_INT8, FX_UINT8, FX_INT16, FX_INT32, FX_INT64 } FxType;
 size_t fx_type_size(FxType type);
 const char *fx_type_name(FxType type);
 
-// The narrowest of int8, int16, int32, int64 that holds every code from low to high.
+// The first of int8, uint8, int16, int32, int64 that holds every code from low to high.
 FxType fx_type_for_range(int64_t low, int64_t high);
 
 // Sizes of a data tensor: images, rows, columns, channels, the last running fastest. Fully connected data has h = w = 1.

@@ -1,0 +1,383 @@
+// Blocking, packing, edges and threads of the integer products.
+//
+// Both operands are cut along k into blocks whose panels fit the caches. Which operand is packed once for all
+// threads and which one each thread packs for itself depends on the shape:
+//   SHARE_RIGHT  many rows: the right operand is packed first; a task is a block of rows of c
+//   SHARE_LEFT   many columns: the left operand is packed first; a task is a block of columns of c
+//   SPLIT_K      long sums into a small c: a task is a range of k; the parts of c are added at the end
+// Integer sums are exact (or wrapped modulo 2^32, which is as good), so none of this changes a result.
+#include "layers/gemm.h"
+
+#include "formats/cpu.h"
+#include "layers/gemm_kernel.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static const FxGemmKernel *const kernels[] = {
+    &fx_gemm_scalar32,
+    &fx_gemm_scalar16,
+#if defined(__x86_64__)
+    &fx_gemm_avx2,
+    &fx_gemm_avx512,
+    &fx_gemm_vnni16,
+    &fx_gemm_vnni8,
+#endif
+};
+enum { KERNELS = sizeof kernels / sizeof kernels[0] };
+
+const FxGemmKernel *fx_gemm_kernel(int i) {
+    return i >= 0 && i < KERNELS ? kernels[i] : NULL;
+}
+
+enum {
+    K_BLOCK = 768,         // codes of k in a panel
+    K_BLOCK_16 = 256,      // the same where int32 sums of int16 x int8 products must be exact
+    ROW_BLOCK = 192,       // rows of a task
+    COLUMN_BLOCK = 256,    // columns of a task
+    SHARED_ROWS = 96,      // of a task of packing a shared operand; a multiple of every mr and nr
+    STRIP_BYTES = 16384,   // of a copied patch block
+    STRIP_K = 16,          // its k is a multiple of this
+    SPLIT_COLUMNS = 1024,  // most columns of SPLIT_K
+    SMALL_C = 1 << 18,     // bytes of c that favour SPLIT_K
+    MEDIUM_C = 1 << 22,
+    LARGE_SHARE = 3 << 20, // bytes of a shared operand that no longer stay in the caches
+    SERIAL = 1 << 19       // products below which threads do not pay
+};
+
+typedef enum Strategy { SHARE_RIGHT, SHARE_LEFT, SPLIT_K } Strategy;
+
+typedef struct Plan {
+    const FxProduct *product;
+    const FxGemmKernel *kernel;
+    Strategy strategy;
+    size_t m, n, k, k_block, k_blocks;
+    size_t rows, columns;              // of a task
+    int tasks, threads;
+    int planes;                        // 2: right int16 codes are split into 256 * high + low
+    bool direct;                       // tiles add to c itself
+    size_t left_panel, right_panel;    // bytes
+    size_t shared, left, right, strip; // bytes of scratch: shared panels; each thread's panels and patches
+    size_t part;                       // and of a part of c
+    char *scratch;
+} Plan;
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t round_up(size_t x, size_t unit) {
+    return (x + unit - 1) / unit * unit;
+}
+
+static size_t blocks(size_t x, size_t unit) {
+    return (x + unit - 1) / unit;
+}
+
+// x cut into equal blocks of at most `most`, a multiple of unit.
+static size_t even_block(size_t x, size_t most, size_t unit) {
+    const size_t count = blocks(x, most);
+    return count == 0 ? unit : round_up(blocks(x, count), unit);
+}
+
+static const FxGemmKernel *choose_kernel(const FxProduct *p, unsigned cpu) {
+    const FxGemmKernel *best = NULL;
+    for (int i = 0; i < KERNELS; i++)
+        if ((kernels[i]->cpu & cpu) == kernels[i]->cpu && (kernels[i]->left >> p->a.type & 1) &&
+            (kernels[i]->right >> p->b.type & 1))
+            best = kernels[i];
+    assert(best);
+    return best;
+}
+
+static bool is_wide(FxType type) {
+    return type != FX_INT8 && type != FX_UINT8;
+}
+
+static Strategy choose_strategy(const Plan *p) {
+    const size_t c = p->m * p->n * fx_type_size(p->product->c_type);
+    const size_t share = p->k * smaller(p->m, p->n) * fx_type_size(p->kernel->packed);
+    if (p->n > SPLIT_COLUMNS)
+        return p->m >= p->n ? SHARE_RIGHT : SHARE_LEFT;
+    if ((c <= SMALL_C && p->k_blocks >= 8) || (c <= MEDIUM_C && share > LARGE_SHARE && p->k_blocks >= 8))
+        return SPLIT_K;
+    return p->m >= p->n ? SHARE_RIGHT : SHARE_LEFT;
+}
+
+// A strip: STRIP_BYTES of copied patches, or a panel's worth of them if that is more.
+static size_t strip_bytes(const Plan *p, const FxMatrix *a, size_t rows, size_t width) {
+    const size_t least = a->patch_rows ? STRIP_K * rows : p->k_block * width;
+    return round_up(larger(least * fx_type_size(a->type), STRIP_BYTES), 64);
+}
+
+static Plan make_plan(const FxProduct *product, const FxWork *work) {
+    Plan p = {.product = product, .kernel = choose_kernel(product, work->cpu), .scratch = work->scratch};
+    const FxGemmKernel *kernel = p.kernel;
+    const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, size = fx_type_size(kernel->packed);
+    const bool wide = kernel->packed == FX_INT16 && (is_wide(product->a.type) || is_wide(product->b.type));
+    p.m = fx_matrix_rows(&product->a);
+    p.n = fx_matrix_rows(&product->b);
+    p.k = fx_matrix_k(&product->a);
+    assert(p.k == fx_matrix_k(&product->b));
+    assert(product->c_type == FX_INT32 || product->c_type == FX_INT64);
+    p.direct = product->c_type == kernel->acc;
+    p.planes = wide && !p.direct && is_wide(product->a.type) && is_wide(product->b.type) ? 2 : 1;
+    p.k_block = even_block(p.k, wide && !p.direct ? K_BLOCK_16 : K_BLOCK, 16);
+    p.k_blocks = blocks(p.k, p.k_block);
+    p.left_panel = round_up(p.k_block * mr * size + FX_GEMM_SLACK, 64);
+    p.right_panel = round_up((p.k_block * size + fx_type_size(kernel->acc)) * nr + FX_GEMM_SLACK, 64);
+
+    const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr);
+    p.strategy = choose_strategy(&p);
+    p.rows = p.strategy == SHARE_LEFT ? round_up(p.m, mr) : even_block(p.m, ROW_BLOCK, mr);
+    p.columns = p.strategy != SHARE_LEFT ? round_up(p.n, nr)
+                                         : even_block(p.n, smaller(COLUMN_BLOCK, round_up(blocks(p.n, 8), nr)), nr);
+    p.threads = work->threads > 1 && p.m * p.n * p.k >= SERIAL ? work->threads : 1;
+    p.tasks = (int)(p.strategy == SHARE_RIGHT  ? blocks(p.m, p.rows)
+                    : p.strategy == SHARE_LEFT ? blocks(p.n, p.columns)
+                                               : smaller(p.k_blocks, (size_t)p.threads));
+    p.shared = p.strategy == SHARE_RIGHT  ? right_panels * p.right_panel * p.k_blocks * (size_t)p.planes
+               : p.strategy == SHARE_LEFT ? left_panels * p.left_panel * p.k_blocks
+                                          : 0;
+    p.left = p.strategy == SHARE_LEFT ? 0 : p.rows / mr * p.left_panel;
+    p.right = p.strategy == SHARE_RIGHT ? 0 : p.columns / nr * p.right_panel;
+    p.strip = larger(strip_bytes(&p, &product->a, p.strategy == SHARE_LEFT ? SHARED_ROWS : p.rows, mr),
+                     strip_bytes(&p, &product->b, p.strategy == SHARE_RIGHT ? SHARED_ROWS : p.columns, nr));
+    p.part = p.strategy == SPLIT_K ? round_up(p.m * p.n * fx_type_size(product->c_type), 64) : 0;
+    return p;
+}
+
+size_t fx_gemm_scratch(const FxProduct *product, const FxWork *work) {
+    const Plan p = make_plan(product, work);
+    return p.shared + (size_t)p.threads * (p.left + p.right + p.strip) + (size_t)(p.tasks > 1 ? p.tasks - 1 : 0) * p.part;
+}
+
+// Scratch of one thread: left panels, right panels, strip.
+static char *own(const Plan *p, int thread) {
+    return p->scratch + p->shared + (size_t)thread * (p->left + p->right + p->strip);
+}
+
+static bool is_plain(const FxMatrix *a) {
+    return a->kernel_height == 1 && a->kernel_width == 1 && a->stride == 1 && a->pad == 0 &&
+           a->out_height == a->height && a->out_width == a->width;
+}
+
+// Plane 0 of an int16 code is its low byte as an int8, plane 1 the rest divided by 256 (-128 to 128).
+static void split_planes(int16_t *codes, size_t count, int plane) {
+    for (size_t i = 0; i < count; i++) {
+        const int low = (int8_t)(uint8_t)((unsigned)codes[i] & 0xff);
+        codes[i] = (int16_t)(plane == 0 ? low : (codes[i] - low) / 256);
+    }
+}
+
+// Packs rows [row, row + rows) and k [k0, k0 + k) of an operand into panels.
+static void pack(const Plan *p, bool is_left, void *panels, size_t row, size_t rows, size_t k0, size_t k, int plane,
+                 char *strip) {
+    const FxGemmKernel *kernel = p->kernel;
+    const FxMatrix *a = is_left ? &p->product->a : &p->product->b;
+    FxGemmPack *const put = is_left ? kernel->pack_left : kernel->pack_right;
+    const size_t size = fx_type_size(a->type), panel = is_left ? p->left_panel : p->right_panel;
+    const size_t width = (size_t)(is_left ? kernel->mr : kernel->nr);
+    const bool split = !is_left && p->planes == 2;
+    FxGemmBlock in = {.type = a->type, .k_is_row = a->patch_rows, .rows = rows, .k = k,
+                      .lift = p->product->a.type == FX_INT8};
+    if (is_plain(a) && !split && (!a->patch_rows || rows == (size_t)a->channels)) {
+        const size_t line = (size_t)a->channels;
+        in.stride = line * size;
+        in.data = (const char *)a->data + (a->patch_rows ? k0 * line + row : row * line + k0) * size;
+        put(panels, panel, 0, &in);
+    } else if (a->patch_rows) {
+        const size_t step = STRIP_BYTES / (rows * size) / STRIP_K * STRIP_K, lines = larger(step, STRIP_K);
+        in.stride = rows * size;
+        in.data = strip;
+        for (size_t done = 0; done < k; done += lines) {
+            in.k = smaller(lines, k - done);
+            fx_matrix_patches(strip, rows, a, k0 + done, in.k, row, rows);
+            if (split)
+                split_planes((int16_t *)strip, in.k * rows, plane);
+            put(panels, panel, done, &in);
+        }
+    } else {
+        const size_t step = STRIP_BYTES / (k * size) / width * width, lines = larger(step, width);
+        in.stride = k * size;
+        in.data = strip;
+        for (size_t done = 0; done < rows; done += lines) {
+            in.rows = smaller(lines, rows - done);
+            fx_matrix_patches(strip, k, a, row + done, in.rows, k0, k);
+            if (split)
+                split_planes((int16_t *)strip, in.rows * k, plane);
+            put((char *)panels + done / width * panel, panel, 0, &in);
+        }
+    }
+}
+
+// c = (add ? c : 0) + factor * tile, element by element, modulo 2^32 or 2^64.
+static void fold(const Plan *p, void *c, const void *tile, size_t rows, size_t columns, bool add, int factor) {
+    const size_t nr = (size_t)p->kernel->nr;
+    const bool wide = p->kernel->acc == FX_INT64;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < columns; j++) {
+            const int64_t sum = wide ? ((const int64_t *)tile)[r * nr + j] : ((const int32_t *)tile)[r * nr + j];
+            const uint64_t scaled = (uint64_t)sum * (uint64_t)factor;
+            if (p->product->c_type == FX_INT32) {
+                uint32_t *out = (uint32_t *)c + r * p->n + j;
+                *out = (add ? *out : 0) + (uint32_t)scaled;
+            } else {
+                uint64_t *out = (uint64_t *)c + r * p->n + j;
+                *out = (add ? *out : 0) + scaled;
+            }
+        }
+}
+
+// The rows x columns block of c at (row, column): all tiles of two packed blocks.
+static void multiply(const Plan *p, char *c, const char *left, const char *right, size_t row, size_t rows,
+                     size_t column, size_t columns, size_t k, bool add, int factor) {
+    const FxGemmKernel *kernel = p->kernel;
+    const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, groups = blocks(k, (size_t)kernel->kr);
+    const size_t size = fx_type_size(p->product->c_type);
+    alignas(64) char tile[FX_GEMM_TILE_BYTES];
+    for (size_t j = 0; j < columns; j += nr, right += p->right_panel) {
+        const char *a = left;
+        for (size_t i = 0; i < rows; i += mr, a += p->left_panel) {
+            char *to = c + ((row + i) * p->n + column + j) * size;
+            if (p->direct && factor == 1 && rows - i >= mr && columns - j >= nr) {
+                kernel->tile(to, p->n, a, right, groups, add);
+            } else {
+                kernel->tile(tile, nr, a, right, groups, false);
+                fold(p, to, tile, smaller(mr, rows - i), smaller(nr, columns - j), add, factor);
+            }
+        }
+    }
+}
+
+static size_t block_k(const Plan *p, size_t block) {
+    return smaller(p->k_block, p->k - block * p->k_block);
+}
+
+static char *shared_right(const Plan *p, size_t block, int plane) {
+    return p->scratch + ((size_t)plane * p->k_blocks + block) * blocks(p->n, (size_t)p->kernel->nr) * p->right_panel;
+}
+
+static char *shared_left(const Plan *p, size_t block) {
+    return p->scratch + block * blocks(p->m, (size_t)p->kernel->mr) * p->left_panel;
+}
+
+// Packs part `task` of the shared operand: a block of k times a block of rows.
+static int shared_tasks(const Plan *p) {
+    if (p->strategy == SPLIT_K)
+        return 0;
+    return (int)(p->k_blocks * blocks(p->strategy == SHARE_RIGHT ? p->n : p->m, SHARED_ROWS));
+}
+
+static void pack_shared(const Plan *p, int task, int thread) {
+    const bool is_left = p->strategy == SHARE_LEFT;
+    const size_t all = is_left ? p->m : p->n, parts = blocks(all, SHARED_ROWS);
+    const size_t block = (size_t)task / parts, row = (size_t)task % parts * SHARED_ROWS;
+    const size_t rows = smaller(SHARED_ROWS, all - row);
+    char *strip = own(p, thread) + p->left + p->right;
+    for (int plane = 0; plane < (is_left ? 1 : p->planes); plane++) {
+        char *panels = is_left ? shared_left(p, block) + row / (size_t)p->kernel->mr * p->left_panel
+                               : shared_right(p, block, plane) + row / (size_t)p->kernel->nr * p->right_panel;
+        pack(p, is_left, panels, row, rows, block * p->k_block, block_k(p, block), plane, strip);
+    }
+}
+
+static void run_rows(const Plan *p, int task, int thread) {
+    const size_t row = (size_t)task * p->rows, rows = smaller(p->rows, p->m - row);
+    char *left = own(p, thread), *strip = left + p->left;
+    for (size_t block = 0; block < p->k_blocks; block++) {
+        pack(p, true, left, row, rows, block * p->k_block, block_k(p, block), 0, strip);
+        for (int plane = 0; plane < p->planes; plane++)
+            multiply(p, p->product->c, left, shared_right(p, block, plane), row, rows, 0, p->n, block_k(p, block),
+                     block > 0 || plane > 0, plane == 0 ? 1 : 256);
+    }
+}
+
+static void run_columns(const Plan *p, int task, int thread) {
+    const size_t column = (size_t)task * p->columns, columns = smaller(p->columns, p->n - column);
+    char *right = own(p, thread), *strip = right + p->right;
+    for (size_t block = 0; block < p->k_blocks; block++)
+        for (int plane = 0; plane < p->planes; plane++) {
+            pack(p, false, right, column, columns, block * p->k_block, block_k(p, block), plane, strip);
+            multiply(p, p->product->c, shared_left(p, block), right, 0, p->m, column, columns, block_k(p, block),
+                     block > 0 || plane > 0, plane == 0 ? 1 : 256);
+        }
+}
+
+static char *part_of_c(const Plan *p, int task) {
+    if (task == 0)
+        return p->product->c;
+    return own(p, p->threads) + (size_t)(task - 1) * p->part;
+}
+
+static void run_k(const Plan *p, int task, int thread) {
+    const size_t first = p->k_blocks * (size_t)task / (size_t)p->tasks;
+    const size_t end = p->k_blocks * (size_t)(task + 1) / (size_t)p->tasks;
+    char *left = own(p, thread), *right = left + p->left, *strip = right + p->right, *c = part_of_c(p, task);
+    for (size_t block = first; block < end; block++)
+        for (int plane = 0; plane < p->planes; plane++) {
+            const size_t k0 = block * p->k_block, k = block_k(p, block);
+            pack(p, false, right, 0, p->n, k0, k, plane, strip);
+            for (size_t row = 0; row < p->m; row += p->rows) {
+                const size_t rows = smaller(p->rows, p->m - row);
+                pack(p, true, left, row, rows, k0, k, 0, strip);
+                multiply(p, c, left, right, row, rows, 0, p->n, k, block > first || plane > 0, plane == 0 ? 1 : 256);
+            }
+        }
+}
+
+// Adds the parts of c, a range of rows a task.
+enum { ADDED = 4096 };
+
+static void add_parts(const Plan *p, int task, int thread) {
+    (void)thread;
+    const size_t first = (size_t)task * ADDED, end = smaller(p->m * p->n, first + ADDED);
+    for (int part = 1; part < p->tasks; part++) {
+        if (p->product->c_type == FX_INT32) {
+            uint32_t *c = p->product->c;
+            const uint32_t *x = (const uint32_t *)part_of_c(p, part);
+            for (size_t i = first; i < end; i++)
+                c[i] += x[i];
+        } else {
+            uint64_t *c = p->product->c;
+            const uint64_t *x = (const uint64_t *)part_of_c(p, part);
+            for (size_t i = first; i < end; i++)
+                c[i] += x[i];
+        }
+    }
+}
+
+static void for_each(const Plan *p, void (*run)(const Plan *p, int task, int thread), int count) {
+#ifdef _OPENMP
+    if (p->threads > 1 && count > 1) {
+#pragma omp parallel for num_threads(p->threads) schedule(dynamic)
+        for (int i = 0; i < count; i++)
+            run(p, i, omp_get_thread_num());
+        return;
+    }
+#endif
+    for (int i = 0; i < count; i++)
+        run(p, i, 0);
+}
+
+void fx_gemm(const FxProduct *product, const FxWork *work) {
+    static void (*const runs[])(const Plan *, int, int) = {run_rows, run_columns, run_k};
+    const Plan p = make_plan(product, work);
+    assert(fx_gemm_scratch(product, work) <= work->scratch_size);
+    if (p.k == 0) {
+        memset(product->c, 0, p.m * p.n * fx_type_size(product->c_type));
+        return;
+    }
+    for_each(&p, pack_shared, shared_tasks(&p));
+    for_each(&p, runs[p.strategy], p.tasks);
+    if (p.strategy == SPLIT_K && p.tasks > 1)
+        for_each(&p, add_parts, (int)blocks(p.m * p.n, ADDED));
+}

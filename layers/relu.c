@@ -1,0 +1,70 @@
+// y = max(x, 0). saved = 1 where x > 0: the mask comes from the unrounded value, so a positive sum that a later
+// quantiser rounds to code 0 still passes its error.
+#include "layers/layer.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int plan(FxLayer *l, const char *what, FxError *err) {
+    (void)what, (void)err;
+    l->out = l->in;
+    l->in_place = true;
+    return 0;
+}
+
+typedef struct Context {
+    const FxTensor *x, *y;
+    uint8_t *mask;
+} Context;
+
+static void forward_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const Context *c = context;
+    uint8_t *mask = c->mask + first;
+    (void)stats;
+    if (c->x->type == FX_INT32) {
+        const int32_t *x = (const int32_t *)c->x->data + first;
+        int32_t *y = (int32_t *)c->y->data + first;
+        for (size_t i = 0; i < n; i++) {
+            mask[i] = x[i] > 0;
+            y[i] = x[i] > 0 ? x[i] : 0;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int64_t x = fx_tensor_get(c->x, first + i);
+        mask[i] = x > 0;
+        fx_tensor_set(c->y, first + i, x > 0 ? x : 0);
+    }
+}
+
+static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, const FxWork *work, FxAccumulatorCounts *counts) {
+    (void)counts;
+    assert(x->count == y->count && x->type == y->type);
+    Context context = {x, y, l->saved.data};
+    fx_work_ranges(work, x->count, forward_range, &context, NULL);
+}
+
+static void backward_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const Context *c = context;
+    const uint8_t *mask = c->mask + first;
+    (void)stats;
+    if (c->x->type == FX_INT8) {
+        const int8_t *e = (const int8_t *)c->x->data + first;
+        int8_t *dx = (int8_t *)c->y->data + first;
+        for (size_t i = 0; i < n; i++)
+            dx[i] = mask[i] ? e[i] : 0;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        fx_tensor_set(c->y, first + i, mask[i] ? fx_tensor_get(c->x, first + i) : 0);
+}
+
+static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
+    (void)counts;
+    assert(e->count == dx->count && e->type == dx->type);
+    Context context = {e, dx, l->saved.data};
+    fx_work_ranges(work, e->count, backward_range, &context, NULL);
+}
+
+const FxLayerOps fx_relu_ops = {"R", "relu", FX_ROLE_MAP, false, "R: rectifier, where it is not implied", plan,
+                                forward, backward_data, NULL};

@@ -1,0 +1,71 @@
+// A recipe resolved for one network: every number the run needs, for every phase of its schedules.
+#ifndef FX_CONFIG_H
+#define FX_CONFIG_H
+
+#include "formats/quantiser.h"
+#include "layers/layer.h"
+#include "sim/recipe.h"
+#include "sim/sites.h"
+
+typedef struct FxSiteConfig {
+    bool on; // false: q = none
+    FxQuantiser q;
+    bool clip; // the straight-through rule masks what lies outside the grid
+} FxSiteConfig;
+
+// One product layer in one phase.
+typedef struct FxLayerConfig {
+    FxSiteConfig site[FX_SITE_NUMBERS];
+    FxAccumulator accumulator[FX_PRODUCTS];
+    int error_lower;         // log2 of error.gamma
+    bool error_before_masks; // error.at = before-masks
+    int64_t store_limit;     // largest kept code
+} FxLayerConfig;
+
+typedef struct FxAugment {
+    int pad;   // 0: no crop
+    bool flip;
+} FxAugment;
+
+// From step `start` on.
+typedef struct FxPhase {
+    uint64_t start;
+    FxScalar rate;
+    FxAugment augment;
+    FxLayerConfig *layers;
+} FxPhase;
+
+typedef enum FxUnit { FX_UNIT_EPOCHS, FX_UNIT_MINUTES, FX_UNIT_STEPS } FxUnit;
+typedef struct FxPeriod {
+    uint64_t count;
+    FxUnit unit;
+} FxPeriod;
+
+typedef enum FxInputMap { FX_MAP_WAGE_127_5, FX_MAP_WAGE_128, FX_MAP_UNIT } FxInputMap;
+
+typedef struct FxConfig {
+    int batch;
+    bool drop_last;
+    uint64_t epochs, max_steps, steps_per_epoch, total_steps;
+    size_t train_images; // validation left out
+    uint64_t seed_init, seed_order, seed_augment, seed_round, seed;
+    const FxRandomSource *source;
+    int lane_bits;
+    FxInputMap map;
+    int init_c;        // half width sqrt(init_c / fan-in)
+    FxDecimal init_floor;
+    FxPeriod stats_every, checkpoint_every;
+    bool stats_on;
+    int layer_count, phase_count;
+    FxPhase *phases;
+} FxConfig;
+
+// names: of the product layers, in reading order. stretch_digits / stretch_unit multiply all milestones and run.epochs.
+// Errors: exit code 2.
+int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *names, int layers, size_t train_images,
+                      const FxDecimal *stretch, FxWarnings *warnings, FxError *err);
+void fx_config_free(FxConfig *config);
+
+const FxPhase *fx_config_phase(const FxConfig *config, uint64_t step);
+
+#endif

@@ -1,0 +1,157 @@
+// What a recipe comes to: settings that rule nowhere, and the text of everything in effect.
+#include "sim/recipe.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/quantiser.h"
+
+void fx_warn(FxWarnings *warnings, const char *format, ...) {
+    size_t used = strlen(warnings->text);
+    va_list list;
+    va_start(list, format);
+    if (used + 2 < sizeof warnings->text) {
+        vsnprintf(warnings->text + used, sizeof warnings->text - used - 1, format, list);
+        strcat(warnings->text, "\n");
+    }
+    va_end(list);
+}
+
+static bool fits_some_layer(const FxSetting *s, const FxLayerName *names, int layers) {
+    for (int l = 0; l < layers; l++)
+        if (fx_setting_reach(s, &names[l]))
+            return true;
+    return false;
+}
+
+// Whether any part of the assignment that s belongs to rules somewhere.
+static bool assignment_won(const FxRecipe *recipe, const FxSetting *s) {
+    for (int i = 0; i < recipe->count; i++)
+        if (recipe->settings[i].won && !strcmp(recipe->settings[i].source, s->source))
+            return true;
+    return false;
+}
+
+// Names of the layers that s reaches and in which a more specific setting rules.
+static void keepers(char *text, size_t size, const FxRecipe *recipe, const FxSetting *s, const FxLayerName *names, int layers) {
+    text[0] = 0;
+    for (int l = 0; l < layers; l++) {
+        int own = fx_setting_reach(s, &names[l]);
+        bool kept = false;
+        for (int i = 0; own && i < recipe->count; i++) {
+            const FxSetting *other = &recipe->settings[i];
+            kept |= other->key == s->key && fx_setting_reach(other, &names[l]) > own && strcmp(other->value, s->value);
+        }
+        if (kept && strlen(text) + sizeof names[l].name + 2 < size)
+            sprintf(text + strlen(text), " %s", names[l].name);
+    }
+}
+
+int fx_recipe_unused(FxRecipe *recipe, const FxLayerName *names, int layers, FxWarnings *warnings, FxError *err) {
+    for (int i = 0; i < recipe->count; i++) {
+        const FxSetting *s = &recipe->settings[i];
+        char text[512] = "";
+        if (!(s->key->flags & FX_KEY_LAYER))
+            continue;
+        if (s->layer[0] && !fits_some_layer(s, names, layers)) {
+            for (int l = 0; l < layers && strlen(text) + 32 < sizeof text; l++)
+                sprintf(text + strlen(text), " %s", names[l].name);
+            return fx_fail(err, FX_EXIT_USAGE, "%s: no layer \"%s\"; known: first last conv fc%s", s->source, s->layer, text);
+        }
+        if (!s->from_user)
+            continue;
+        if (!assignment_won(recipe, s))
+            return fx_fail(err, FX_EXIT_USAGE, "%s: takes effect in no layer: %s", s->source,
+                           s->lost ? "other settings rule everywhere" : "nothing reads it in this network");
+        keepers(text, sizeof text, recipe, s, names, layers);
+        if (text[0])
+            fx_warn(warnings, "%s: these layers keep a %s of their own:%s", s->source, s->key->path, text);
+    }
+    return 0;
+}
+
+typedef struct Writer {
+    char *text;
+    size_t size, used;
+} Writer;
+
+static void put(Writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(Writer *w, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    size_t room = w->used < w->size ? w->size - w->used : 0;
+    int n = vsnprintf(room ? w->text + w->used : NULL, room, format, list);
+    va_end(list);
+    w->used += n > 0 ? (size_t)n : 0;
+}
+
+// The section that is open, so that each is written once.
+static void put_key(Writer *w, char section[FX_PATH], const FxKey *key, const char *value) {
+    size_t n = (size_t)(strrchr(key->path, '.') - key->path);
+    if (strlen(section) != n || strncmp(section, key->path, n)) {
+        snprintf(section, FX_PATH, "%.*s", (int)n, key->path);
+        put(w, "%s[%s]\n", w->used ? "\n" : "", section);
+    }
+    put(w, "%s = %s\n", key->path + n + 1, value);
+}
+
+static bool is_scheduled(const char *value) {
+    return strchr(value, ' ') != NULL;
+}
+
+// A quantiser in one line where no part changes during the run; true if it was written.
+static bool put_quantiser(Writer *w, char section[FX_PATH], FxRecipe *recipe, const FxKey *whole) {
+    const char *part[4];
+    char text[4 * FX_VALUE];
+    for (int i = 0; i < 4; i++) {
+        part[i] = fx_recipe_text(recipe, whole[1 + i].path);
+        if (is_scheduled(part[i]))
+            return false;
+    }
+    snprintf(text, sizeof text, "%s@%s/%s/%s", part[0], part[1], part[2], part[3]);
+    if (strlen(text) >= FX_VALUE)
+        return false;
+    put_key(w, section, whole, strcmp(part[0], "none") ? text : "none");
+    return true;
+}
+
+size_t fx_recipe_write(char *text, size_t size, FxRecipe *recipe, bool neutral) {
+    Writer w = {text, size, 0};
+    char section[FX_PATH] = "", parent[FX_PATH];
+    for (int i = 0; fx_key(i); i++) {
+        const FxKey *key = fx_key(i);
+        if (!strcmp(key->path, "recipe.base") || (!neutral && (key->flags & FX_KEY_NEUTRAL)))
+            continue;
+        if (key->flags & FX_KEY_QUANTISER) {
+            if (put_quantiser(&w, section, recipe, key))
+                i += 4;
+            continue;
+        }
+        if (!strcmp(key->path, "recipe.name")) {
+            put_key(&w, section, key, recipe->name);
+            continue;
+        }
+        bool inherits = fx_key_parent(parent, key->path) && fx_recipe_find(recipe, key->path, NULL) == fx_recipe_find(recipe, parent, NULL);
+        if (!inherits)
+            put_key(&w, section, key, fx_recipe_text(recipe, key->path));
+    }
+    for (int i = 0; i < recipe->count; i++) { // one section for each selector, at its first setting
+        const char *layer = recipe->settings[i].layer;
+        bool seen = layer[0] == 0;
+        for (int j = 0; j < i; j++)
+            seen |= !strcmp(recipe->settings[j].layer, layer);
+        if (seen)
+            continue;
+        put(&w, "\n[layer.%s]\n", layer);
+        for (int j = i; j < recipe->count; j++) {
+            const FxSetting *s = &recipe->settings[j];
+            bool last = !strcmp(s->layer, layer);
+            for (int k = j + 1; k < recipe->count; k++)
+                last &= recipe->settings[k].key != s->key || strcmp(recipe->settings[k].layer, layer);
+            if (last)
+                put(&w, "%s = %s\n", s->key->path, s->value);
+        }
+    }
+    return w.used;
+}

@@ -1,0 +1,75 @@
+#include "sim/input.h"
+
+#include "formats/round.h"
+
+int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int p, bool *saturated) {
+    int f = grid->fraction;
+    int64_t code = 0, high = fx_grid_high(grid), low = fx_grid_low(grid);
+    int64_t d = 2 * (int64_t)p - 255, m = d < 0 ? -d : d;
+    FxRoundArg none = {0};
+    switch (map) {
+    case FX_MAP_WAGE_127_5:
+        code = ((m << (f + 1)) + 255) / 510;
+        code = d < 0 ? -code : code;
+        break;
+    case FX_MAP_WAGE_128:
+        code = fx_round(0, p - 128, 7 - f, 0, 0, &none);
+        break;
+    case FX_MAP_UNIT:
+        code = (((int64_t)p << (f + 1)) + 255) / 510;
+        break;
+    }
+    *saturated = code < low || code > high;
+    return code < low ? low : code > high ? high : code;
+}
+
+// What a byte becomes, and what its fate is called.
+typedef struct ByteTable {
+    int64_t code[256];
+    uint8_t saturated[256], at_limit[256], zero_in[256];
+    const uint8_t *bytes;
+    const FxTensor *codes;
+} ByteTable;
+
+static void input_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const ByteTable *t = context;
+    FxStats part = {.n = n};
+    int8_t *codes8 = t->codes->type == FX_INT8 ? t->codes->data : NULL;
+    for (size_t i = first; i < first + n; i++) {
+        uint8_t p = t->bytes[i];
+        if (codes8)
+            codes8[i] = (int8_t)t->code[p];
+        else
+            fx_tensor_set(t->codes, i, t->code[p]);
+        part.saturated += t->saturated[p];
+        part.at_limit += t->at_limit[p];
+        part.zeros_in += t->zero_in[p];
+        part.zeros_out += t->code[p] == 0;
+    }
+    part.underflowed = part.zeros_out - part.zeros_in;
+    fx_stats_add(stats, &part);
+}
+
+void fx_input_codes(const FxStep *s, FxTensor *codes) {
+    FxNet *net = s->net;
+    FxSiteState *state = &fx_net_product(net, 0)->site[FX_SITE_INPUT];
+    const FxGrid *grid = &fx_config_phase(s->config, s->step)->layers[0].site[FX_SITE_INPUT].q.grid;
+    ByteTable table = {.bytes = net->batch_pixels, .codes = codes};
+    FxStats stats = {0};
+    for (int p = 0; p < 256; p++) {
+        bool saturated;
+        table.code[p] = fx_input_code(s->config->map, grid, p, &saturated);
+        table.saturated[p] = saturated;
+        table.at_limit[p] = table.code[p] == fx_grid_low(grid) || table.code[p] == fx_grid_high(grid);
+        table.zero_in[p] = s->config->map == FX_MAP_UNIT ? p == 0 : s->config->map == FX_MAP_WAGE_128 && p == 128;
+    }
+    fx_work_ranges(&net->work, codes->count, input_range, &table, &stats);
+    codes->exponent = net->image_codes.exponent = -grid->fraction;
+    fx_net_product(net, 0)->x.exponent = codes->exponent;
+    if (s->evaluation)
+        return;
+    state->exponent = codes->exponent;
+    state->chosen = true;
+    fx_stats_add(&state->stats, &stats);
+    s->totals->saturated += stats.saturated;
+}

@@ -1,0 +1,244 @@
+#include "sim/keys.h"
+
+#include "formats/decimal.h"
+#include "formats/quantiser.h"
+#include "layers/accumulator.h"
+#include "layers/layer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int check_any(const FxKey *key, const char *value, FxError *err) {
+    (void)key, (void)value, (void)err;
+    return 0;
+}
+
+static int check_choice(const FxKey *key, const char *value, FxError *err) {
+    size_t n = strlen(value);
+    for (const char *p = key->choices; *p;) {
+        size_t length = strcspn(p, "|");
+        if (length == n && !strncmp(p, value, n))
+            return 0;
+        p += length + (p[length] == '|');
+    }
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: %s", value, key->choices);
+}
+
+static int check_number(const FxKey *key, const char *value, FxError *err) {
+    size_t n = strspn(value, "0123456789");
+    unsigned long long x = strtoull(value, NULL, 10);
+    if (n == 0 || n > 19 || value[n] || x < (unsigned long long)key->low || x > (unsigned long long)key->high)
+        return fx_fail(err, FX_EXIT_USAGE, "\"%s\" is no whole number from %lld to %lld", value, key->low, key->high);
+    return 0;
+}
+
+// A seed: "seed" (follow --seed) or a 64-bit number.
+static int check_seed(const FxKey *key, const char *value, FxError *err) {
+    (void)key;
+    size_t n = strspn(value, "0123456789");
+    if (!strcmp(value, "seed") || (n > 0 && n <= 20 && !value[n] && (n < 20 || strcmp(value, "18446744073709551615") <= 0)))
+        return 0;
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\" is no whole number below 2^64", value);
+}
+
+static int check_scalar(const FxKey *key, const char *value, FxError *err) {
+    FxScalar s;
+    (void)key;
+    return fx_scalar_parse(&s, value, err);
+}
+
+static int check_decimal(const FxKey *key, const char *value, FxError *err) {
+    FxDecimal d;
+    (void)key;
+    if (fx_decimal_parse(&d, value) == 0)
+        return 0;
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\" is no decimal; write 0.5", value);
+}
+
+static int check_quantiser(const FxKey *key, const char *value, FxError *err) {
+    FxQuantiser q;
+    (void)key;
+    return !strcmp(value, "none") ? 0 : fx_quantiser_parse(&q, value, err);
+}
+
+static int check_grid(const FxKey *key, const char *value, FxError *err) {
+    FxGrid g;
+    (void)key;
+    return !strcmp(value, "none") ? 0 : fx_grid_parse(&g, value, err);
+}
+
+static int check_scale(const FxKey *key, const char *value, FxError *err) {
+    FxScale s;
+    (void)key;
+    return fx_scale_parse(&s, value, err);
+}
+
+static int check_rounding(const FxKey *key, const char *value, FxError *err) {
+    FxRounding r;
+    (void)key;
+    return fx_rounding_parse(&r, value, err);
+}
+
+static int check_overflow(const FxKey *key, const char *value, FxError *err) {
+    FxOverflow o;
+    (void)key;
+    return fx_overflow_parse(&o, value, err);
+}
+
+static int check_policy(const FxKey *key, const char *value, FxError *err) {
+    FxPolicy p;
+    (void)key;
+    return fx_policy_parse(&p, value, err);
+}
+
+static int check_outer(const FxKey *key, const char *value, FxError *err) {
+    return !strcmp(value, "inner") ? 0 : check_policy(key, value, err);
+}
+
+static int check_chunk(const FxKey *key, const char *value, FxError *err) {
+    return !strcmp(value, "none") ? 0 : check_number(key, value, err);
+}
+
+static int check_law(const FxKey *key, const char *value, FxError *err) {
+    static const char prefix[] = "uniform-fan-in:";
+    size_t length = strlen(prefix);
+    (void)key;
+    const char *digits = value + length;
+    if (!strncmp(value, prefix, length)) {
+        size_t n = strspn(digits, "0123456789");
+        if (n > 0 && n <= 4 && !digits[n] && digits[0] != '0')
+            return 0;
+    }
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: uniform-fan-in:C, C from 1 to 9999", value);
+}
+
+static int check_augment(const FxKey *key, const char *value, FxError *err) {
+    (void)key;
+    if (!strcmp(value, "none"))
+        return 0;
+    char copy[64], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", value);
+    int pad = 0, crop = 0, flip = 0, n;
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        char extra;
+        if (sscanf(word, "pad:%d%c", &n, &extra) == 1 && n >= 1 && n <= 16)
+            pad++;
+        else if (!strcmp(word, "crop"))
+            crop++;
+        else if (!strcmp(word, "flip"))
+            flip++;
+        else
+            pad = 9;
+    }
+    if (pad > 1 || crop > 1 || flip > 1 || pad != crop || strlen(value) >= sizeof copy)
+        return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: none, or of \"pad:P crop\" (P 1..16) and \"flip\"", value);
+    return 0;
+}
+
+// "1e" epochs, "10m" minutes, "500s" steps; choices holds the units allowed.
+static int check_period(const FxKey *key, const char *value, FxError *err) {
+    size_t n = strspn(value, "0123456789");
+    if (n > 0 && n <= 9 && atoi(value) > 0 && value[n] && !value[n + 1] && strchr(key->choices, value[n]))
+        return 0;
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; write a number and a unit of \"%s\" (e epochs, m minutes, s steps), as 1e",
+                   value, key->choices);
+}
+
+enum { L = FX_KEY_LAYER, S = FX_KEY_SCHEDULE, N = FX_KEY_NEUTRAL, LS = L | S };
+#define MANY 1000000000000LL
+
+#define SITE(name, flags)                                                                                   \
+    {name ".q", "none", (flags) | FX_KEY_QUANTISER, check_quantiser, NULL, 0, 0, "GRID[@SCALE][/ROUNDING][/OVERFLOW], or none"}, \
+    {name ".grid", "none", flags, check_grid, NULL, 0, 0, "which codes exist"},                             \
+    {name ".scale", "const:0", flags, check_scale, NULL, 0, 0, "how the exponent is chosen"},               \
+    {name ".rounding", "nearest-even", flags, check_rounding, NULL, 0, 0, "which neighbour"},               \
+    {name ".overflow", "saturate", flags, check_overflow, NULL, 0, 0, "saturate or wrap"}
+
+#define ACCUMULATOR(name)                                                                    \
+    {name ".kind", "exact", LS, check_policy, NULL, 0, 0, "exact, wrap:N or saturate:N"},                   \
+    {name ".outer", "inner", LS, check_outer, NULL, 0, 0, "policy of the sum of chunks; inner: as kind"},   \
+    {name ".group", "1", LS, check_number, NULL, 1, 1 << 20, "products summed exactly before each addition"}, \
+    {name ".chunk", "none", LS, check_chunk, NULL, 1, 1 << 20, "groups that make one outer addend"},        \
+    {name ".shift", "0", LS, check_number, NULL, 0, 31, "low bits dropped from each product"}
+
+static const FxKey keys[] = {
+    {"recipe.name", "", 0, check_any, NULL, 0, 0, "what the recipe is called"},
+    {"recipe.claim", "none", 0, check_choice, "none|integer", 0, 0, "integer: refuse to start if anything needs floating point"},
+    {"recipe.base", "none", 0, check_any, NULL, 0, 0, "recipe whose keys rule where this one sets nothing"},
+
+    {"run.net", "auto", 0, check_any, NULL, 0, 0, "network in notation, or lenet, vgg7, mlp; auto: by the data"},
+    {"run.loss", "sse", 0, check_choice, "sse", 0, 0, "loss of a net whose notation names none"},
+    {"run.data", "digits", 0, check_any, NULL, 0, 0, "digits, fashion-mnist, mnist, cifar10 or a directory"},
+    {"run.batch", "128", 0, check_number, NULL, 1, 1 << 20, "images a step"},
+    {"run.drop-last", "yes", 0, check_choice, "yes|no", 0, 0, "leave out the short last batch of an epoch"},
+    {"run.augment", "none", S, check_augment, NULL, 0, 0, "none, or of \"pad:P crop\" and \"flip\""},
+    {"run.epochs", "10", 0, check_number, NULL, 0, 1000000, "passes over the training images"},
+    {"run.max-steps", "0", 0, check_number, NULL, 0, MANY, "stop after so many updates; 0: no such limit"},
+    {"run.validation", "0", 0, check_number, NULL, 0, 1 << 30, "last training images held out"},
+    {"run.seed", "1", 0, check_seed, NULL, 0, 0, "of all random words"},
+    {"run.threads", "0", N, check_number, NULL, 0, 256, "0: one a processor"},
+    {"run.cpu", "auto", N, check_choice, "auto|scalar|avx2|avx512|avx512vnni", 0, 0, "highest instruction set used"},
+    {"run.checkpoint-every", "1e", N, check_period, "ems", 0, 0, "1e epochs, 10m minutes, 500s steps"},
+    {"run.quiet", "no", N, check_choice, "yes|no", 0, 0, "no progress"},
+
+    {"input.map", "wage-127.5", 0, check_choice, "wage-127.5|wage-128|unit", 0, 0, "bytes to numbers"},
+    SITE("input", 0),
+    {"init.law", "uniform-fan-in:3", 0, check_law, NULL, 0, 0, "half width sqrt(C/n) of the initial weights"},
+    {"init.floor", "1.5", 0, check_decimal, NULL, 0, 0, "least half width, in steps of weight.grid; also defines alpha"},
+    SITE("weight", LS),
+    {"weight.ste", "identity", LS, check_choice, "identity", 0, 0, "which gradient passes"},
+    SITE("activation", LS),
+    {"activation.ste", "clip", LS, check_choice, "identity|clip", 0, 0, "clip: the error of what lies outside the grid is 0"},
+    SITE("error", LS),
+    {"error.at", "between-masks", LS, check_choice, "between-masks|before-masks", 0, 0, "place of the error quantiser in hidden layers"},
+    {"error.gamma", "1", LS, check_choice, "1|2|4|8", 0, 0, "WAGE's bound of the error window, lowered by gamma"},
+    SITE("logits", LS),
+    {"logits.ste", "clip", LS, check_choice, "identity|clip", 0, 0, "as activation.ste, on both sides"},
+    SITE("gradient", LS),
+    SITE("store", L),
+    {"store.clip", "grid", L, check_any, NULL, 0, 0, "largest kept weight, a decimal; grid: the grid's own end"},
+
+    {"update.rule", "sgd", 0, check_choice, "sgd", 0, 0, "optimiser"},
+    {"update.rate-unit", "lsb", 0, check_choice, "lsb", 0, 0, "lsb: the rate counts steps of store.grid"},
+    {"update.rate", "8", S, check_scalar, NULL, 0, 0, "learning rate"},
+
+    ACCUMULATOR("accumulator"),
+    ACCUMULATOR("accumulator.forward"),
+    {"accumulator.forward.order", "kh-kw-c", LS, check_choice, "kh-kw-c", 0, 0, "order of the additions, where it decides bits"},
+    ACCUMULATOR("accumulator.error"),
+    {"accumulator.error.order", "kh-kw-c", LS, check_choice, "kh-kw-c", 0, 0, "likewise"},
+    ACCUMULATOR("accumulator.gradient"),
+    {"accumulator.gradient.order", "n-oh-ow", LS, check_choice, "n-oh-ow|oh-ow-n", 0, 0, "likewise"},
+
+    {"random.source", "philox", 0, check_choice, "philox|lfsr:16|lfsr:32", 0, 0, "of the rounding words"},
+    {"random.lane", "32", 0, check_choice, "8|16|32", 0, 0, "bits of a rounding's word"},
+    {"random.init", "seed", 0, check_seed, NULL, 0, 0, "seed of the initial weights"},
+    {"random.order", "seed", 0, check_seed, NULL, 0, 0, "seed of the order of the images"},
+    {"random.augment", "seed", 0, check_seed, NULL, 0, 0, "seed of the augmentation"},
+    {"random.round", "seed", 0, check_seed, NULL, 0, 0, "seed of the roundings"},
+
+    {"stats.every", "1e", 0, check_period, "es", 0, 0, "period of stats.csv"},
+    {"stats.kind", "counts", 0, check_choice, "counts|none", 0, 0, "what stats.csv holds"},
+};
+
+const FxKey *fx_key(int i) {
+    return i < (int)(sizeof keys / sizeof keys[0]) ? &keys[i] : NULL;
+}
+
+const FxKey *fx_key_find(const char *path) {
+    for (int i = 0; fx_key(i); i++)
+        if (!strcmp(keys[i].path, path))
+            return &keys[i];
+    return NULL;
+}
+
+int fx_key_parent(char parent[FX_PATH], const char *path) {
+    static const char prefix[] = "accumulator.";
+    size_t length = strlen(prefix);
+    const char *part = strrchr(path, '.');
+    if (strncmp(path, prefix, length) || part < path + length || !strcmp(part, ".order"))
+        return 0;
+    snprintf(parent, FX_PATH, "accumulator%s", part);
+    return 1;
+}

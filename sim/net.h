@@ -1,0 +1,74 @@
+// A network ready to train: its nodes in reading order, every buffer planned, the weights' codes.
+#ifndef FX_NET_H
+#define FX_NET_H
+
+#include "layers/layer.h"
+#include "sim/config.h"
+#include "sim/data.h"
+#include "sim/memory.h"
+
+// What a site has seen since the last row of stats.csv.
+typedef struct FxSiteState {
+    FxStats stats;
+    int32_t exponent;       // chosen last; for scales that are discarded, the shift
+    bool chosen;            // an exponent has been chosen at all
+    uint64_t exponent_moves;
+    uint64_t changed;       // store: codes that differ from the step before
+} FxSiteState;
+
+typedef struct FxNode {
+    FxLayer layer;
+    int input; // node that feeds this one; -1: the image
+    int id;    // of the last product layer up to here, first 1; 0 before any
+    FxTensor y; // output: sums of a product, or what a map made of them
+    FxTensor e; // error at y: codes; for maps and products
+    // products
+    FxLayerName name;
+    FxTensor store;         // kept weights
+    FxTensor x;             // operand codes: the image's, or the activation quantiser's
+    FxTensor pass;          // clip mask of the activation quantiser, 1 = passes, uint8; no data: none
+    FxTensor dx, dw;        // sums of the error and gradient products
+    int alpha;              // log2 of WAGE's layer constant
+    FxSiteState site[FX_SITE_NUMBERS];
+    FxAccumulatorCounts sums[FX_PRODUCTS];
+    uint64_t live_activations, live_errors; // codes other than 0 since the epoch began
+} FxNode;
+
+typedef struct FxNet {
+    FxNode *nodes;
+    int count;
+    int *products;     // node of product layer i
+    int product_count;
+    char notation[512];
+    FxShape image;     // n = batch
+    int classes;
+    const FxLayerOps *loss;
+    FxTensor image_codes;  // x of the first product, or the input of a map before it
+    uint8_t *batch_pixels; // batch x h x w x c, after augmentation
+    uint8_t *batch_labels;
+    FxTensor logits;       // quantised outputs; no data: none
+    FxTensor loss_error;   // e at the output before its quantiser
+    FxMemory memory;
+    FxWork work;
+} FxNet;
+
+// Reads the notation (or lenet, vgg7, mlp, auto) for images of a data set and plans every node's shape. loss: token that
+// a net without one gets. Errors: exit code 2.
+int fx_net_build(FxNet *net, const char *notation, const FxDataset *data, int batch, const char *loss, FxError *err);
+
+// Names of the product layers, for a recipe: net->product_count of them.
+void fx_net_names(const FxNet *net, FxLayerName *names);
+
+// Types, bounds and buffers for every phase of the configuration; proves the accumulators. Errors: exit code 2.
+int fx_net_plan(FxNet *net, const FxConfig *config, int threads, unsigned cpu, FxError *err);
+
+// The initial weights.
+void fx_net_init(FxNet *net, const FxConfig *config);
+
+void fx_net_free(FxNet *net); // accepts a zeroed struct
+
+static inline FxNode *fx_net_product(const FxNet *net, int i) {
+    return &net->nodes[net->products[i]];
+}
+
+#endif

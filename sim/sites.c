@@ -1,0 +1,26 @@
+#include "sim/sites.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+static const FxSiteInfo sites[] = {
+    {"input", FX_SITE_INPUT, "the image"},
+    {"weight", FX_SITE_WEIGHT, "operand of the forward and error products, made from the store"},
+    {"activation", FX_SITE_ACTIVATION, "what a layer's product reads"},
+    {"error", FX_SITE_ERROR, "the error that a layer's two backward products read"},
+    {"gradient", FX_SITE_GRADIENT, "the weight gradient"},
+    {"store", FX_SITE_STORE, "the kept weights and their update"},
+    {"logits", FX_SITE_LOGITS, "the outputs"},
+};
+
+const FxSiteInfo *fx_site_info(int i) {
+    return i < (int)(sizeof sites / sizeof sites[0]) ? &sites[i] : NULL;
+}
+
+const FxSiteInfo *fx_site(FxSite site) {
+    for (int i = 0; fx_site_info(i); i++)
+        if (sites[i].site == site)
+            return &sites[i];
+    assert(!"a site of the table");
+    return NULL;
+}

@@ -1,0 +1,29 @@
+// Sites: the named places at which tensors are rounded. One line a site; its number is its role in the random streams.
+#ifndef FX_SITES_H
+#define FX_SITES_H
+
+typedef enum FxSite {
+    FX_SITE_INPUT = 0,
+    FX_SITE_WEIGHT = 1,
+    FX_SITE_ACTIVATION = 2,
+    FX_SITE_ERROR = 3,
+    FX_SITE_GRADIENT = 4,
+    FX_SITE_STORE = 5,
+    FX_SITE_LOGITS = 13
+} FxSite;
+
+enum { FX_SITE_NUMBERS = 41 }; // array size that every site number fits
+
+// Roles of the random streams that are no sites.
+enum { FX_ROLE_INIT = 128, FX_ROLE_ORDER = 129, FX_ROLE_AUGMENT = 130 };
+
+typedef struct FxSiteInfo {
+    const char *name;
+    FxSite site;
+    const char *help;
+} FxSiteInfo;
+
+const FxSiteInfo *fx_site_info(int i); // NULL past the last
+const FxSiteInfo *fx_site(FxSite site);
+
+#endif

@@ -1,0 +1,40 @@
+// One training step, and the forward half alone for evaluation. The only caller of the sites' quantisers.
+#ifndef FX_STEP_H
+#define FX_STEP_H
+
+#include "layers/loss.h"
+#include "sim/net.h"
+
+// Sums over steps since the caller zeroed them.
+typedef struct FxTotals {
+    uint64_t images;
+    FxAnswers answers;
+    uint64_t zero_tensors;  // error or gradient tensors all zero before their quantiser
+    uint64_t saturated;     // over all sites
+    uint64_t store_changed; // codes changed, summed over steps
+} FxTotals;
+
+// Told of every tensor of a step, in order, under the names that tests/golden/wage_step/README.md explains.
+typedef struct FxTrace {
+    void (*tensor)(void *user, int id, const char *what, const FxTensor *tensor);
+    void *user;
+} FxTrace;
+
+typedef struct FxStep {
+    FxNet *net;
+    const FxConfig *config;
+    uint64_t step;         // updates done before
+    int images;            // in net->batch_pixels and net->batch_labels
+    bool evaluation;       // forward only, its own random words, no statistics
+    uint64_t first_image;  // evaluation: number of the first image in its file
+    FxTotals *totals;
+    const FxTrace *trace;  // NULL: nobody looks
+} FxStep;
+
+void fx_step_train(const FxStep *s);
+void fx_step_evaluate(const FxStep *s);
+
+// The code of the number 1.0 at the output, and the exponent of the output's codes, for layer configuration c.
+int fx_output_exponent(const FxNet *net, const FxLayerConfig *c);
+
+#endif
