@@ -80,8 +80,8 @@ FxType fx_quantiser_type(const FxQuantiser *q) {
 }
 
 // a * 2^shift against b, for magnitudes; shift may be negative.
-static bool magnitude_above(uint64_t a, int shift, uint64_t b, int b_shift) {
-    int d = shift - b_shift;
+static bool magnitude_above(uint64_t a, int64_t shift, uint64_t b, int64_t b_shift) {
+    int64_t d = shift - b_shift;
     if (a == 0 || b == 0)
         return a != 0;
     if (d > 64)
@@ -91,7 +91,7 @@ static bool magnitude_above(uint64_t a, int shift, uint64_t b, int b_shift) {
     return d >= 0 ? (unsigned __int128)a << d > b : a > (unsigned __int128)b << -d;
 }
 
-void fx_stats_max(FxStats *stats, uint64_t max_abs, int exponent) {
+void fx_stats_max(FxStats *stats, uint64_t max_abs, int64_t exponent) {
     if (max_abs && magnitude_above(max_abs, exponent, stats->max_abs, stats->max_exponent)) {
         stats->max_abs = max_abs;
         stats->max_exponent = exponent;

@@ -43,12 +43,12 @@ typedef struct FxStats {
     uint64_t at_limit;    // codes at the grid's end
     uint64_t masked;      // stopped by the clip mask on the way back
     uint64_t max_abs;     // largest magnitude in: max_abs * 2^max_exponent
-    int max_exponent;
-} FxStats;
+    int64_t max_exponent;
+} FxStats; // 64-bit fields alone: a checkpoint keeps them as they stand
 
 void fx_stats_add(FxStats *sum, const FxStats *part);
 // Takes a magnitude into max_abs.
-void fx_stats_max(FxStats *stats, uint64_t max_abs, int exponent);
+void fx_stats_max(FxStats *stats, uint64_t max_abs, int64_t exponent);
 
 // A quantiser made ready for one tensor: what is chosen once, before its ranges are cast.
 typedef struct FxCast {

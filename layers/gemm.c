@@ -4,6 +4,8 @@
 // threads and which one each thread packs for itself depends on the shape:
 //   SHARE_RIGHT  many rows: the right operand is packed first; a task is a block of rows of c
 //   SHARE_LEFT   many columns: the left operand is packed first; a task is a block of columns of c
+//   BY_TAP       images of which many taps see nothing but padding: the right operand is packed first, tap by tap;
+//                a task is one position of many images, and skips the taps that fall outside
 //   SPLIT_K      long sums into a small c: a task is a range of k; the parts of c are added at the end
 // Integer sums are exact (or wrapped modulo 2^32, which is as good), so none of this changes a result.
 #include "layers/gemm.h"
@@ -36,8 +38,10 @@ const FxGemmKernel *fx_gemm_kernel(int i) {
 
 enum {
     K_BLOCK = 768,         // codes of k in a panel
+    K_BLOCK_STREAM = 2304, // the same where c is so large that it is best written once
     K_BLOCK_16 = 256,      // the same where int32 sums of int16 x int8 products must be exact
     ROW_BLOCK = 192,       // rows of a task
+    ROW_BLOCK_STRIDED = 480, // the same where rows run across the lines in memory
     COLUMN_BLOCK = 256,    // columns of a task
     SHARED_ROWS = 96,      // of a task of packing a shared operand; a multiple of every mr and nr
     STRIP_BYTES = 16384,   // of a copied patch block
@@ -45,11 +49,15 @@ enum {
     SPLIT_COLUMNS = 1024,  // most columns of SPLIT_K
     SMALL_C = 1 << 18,     // bytes of c that favour SPLIT_K
     MEDIUM_C = 1 << 22,
+    STREAM_C = 1 << 24,
     LARGE_SHARE = 3 << 20, // bytes of a shared operand that no longer stay in the caches
+    TAP_IMAGES = 32,       // least images, channels and per cent of useless products that favour BY_TAP
+    TAP_CHANNELS = 32,
+    TAP_USELESS = 12,
     SERIAL = 1 << 19       // products below which threads do not pay
 };
 
-typedef enum Strategy { SHARE_RIGHT, SHARE_LEFT, SPLIT_K } Strategy;
+typedef enum Strategy { SHARE_RIGHT, SHARE_LEFT, SPLIT_K, BY_TAP } Strategy;
 
 typedef struct Plan {
     const FxProduct *product;
@@ -60,9 +68,10 @@ typedef struct Plan {
     int tasks, threads;
     int planes;                        // 2: right int16 codes are split into 256 * high + low
     bool direct;                       // tiles add to c itself
+    bool stream;                       // and store it past the caches
     size_t left_panel, right_panel;    // bytes
     size_t shared, left, right, strip; // bytes of scratch: shared panels; each thread's panels and patches
-    size_t part;                       // and of a part of c
+    size_t part, sums;                 // and of a part of c; each thread's sums of BY_TAP
     char *scratch;
 } Plan;
 
@@ -102,6 +111,35 @@ static bool is_wide(FxType type) {
     return type != FX_INT8 && type != FX_UINT8;
 }
 
+// Place of tap k of output coordinate o in the image, or -1.
+static int tap_place(const FxMatrix *a, int o, int k, int limit) {
+    int i = o * a->stride - a->pad + k;
+    if (a->gather) {
+        i = o + a->pad - k;
+        if (i < 0 || i % a->stride != 0)
+            return -1;
+        i /= a->stride;
+    }
+    return i >= 0 && i < limit ? i : -1;
+}
+
+static size_t taps_inside(const FxMatrix *a, int outputs, int taps, int limit) {
+    size_t count = 0;
+    for (int o = 0; o < outputs; o++)
+        for (int k = 0; k < taps; k++)
+            count += tap_place(a, o, k, limit) >= 0;
+    return count;
+}
+
+static bool favours_taps(const FxMatrix *a, size_t k_block) {
+    if (a->patch_rows || a->images < TAP_IMAGES || a->channels < TAP_CHANNELS || (size_t)a->channels > k_block)
+        return false;
+    const size_t useful = taps_inside(a, a->out_height, a->kernel_height, a->height) *
+                          taps_inside(a, a->out_width, a->kernel_width, a->width);
+    const size_t all = (size_t)(a->out_height * a->kernel_height) * (size_t)(a->out_width * a->kernel_width);
+    return useful * 100 <= all * (100 - TAP_USELESS);
+}
+
 static Strategy choose_strategy(const Plan *p) {
     const size_t c = p->m * p->n * fx_type_size(p->product->c_type);
     const size_t share = p->k * smaller(p->m, p->n) * fx_type_size(p->kernel->packed);
@@ -110,6 +148,10 @@ static Strategy choose_strategy(const Plan *p) {
     if ((c <= SMALL_C && p->k_blocks >= 8) || (c <= MEDIUM_C && share > LARGE_SHARE && p->k_blocks >= 8))
         return SPLIT_K;
     return p->m >= p->n ? SHARE_RIGHT : SHARE_LEFT;
+}
+
+static bool shares_right(const Plan *p) {
+    return p->strategy == SHARE_RIGHT || p->strategy == BY_TAP;
 }
 
 // A strip: STRIP_BYTES of copied patches, or a panel's worth of them if that is more.
@@ -130,39 +172,55 @@ static Plan make_plan(const FxProduct *product, const FxWork *work) {
     assert(product->c_type == FX_INT32 || product->c_type == FX_INT64);
     p.direct = product->c_type == kernel->acc;
     p.planes = wide && !p.direct && is_wide(product->a.type) && is_wide(product->b.type) ? 2 : 1;
-    p.k_block = even_block(p.k, wide && !p.direct ? K_BLOCK_16 : K_BLOCK, 16);
+    const size_t c_bytes = p.m * p.n * fx_type_size(product->c_type);
+    p.k_block = even_block(p.k, wide && !p.direct ? K_BLOCK_16 : c_bytes > STREAM_C ? K_BLOCK_STREAM : K_BLOCK, 16);
+    if (favours_taps(&product->a, p.k_block)) {
+        p.strategy = BY_TAP;
+        p.k_block = (size_t)product->a.channels;
+    }
     p.k_blocks = blocks(p.k, p.k_block);
+    if (p.strategy != BY_TAP)
+        p.strategy = choose_strategy(&p);
+    p.stream = p.direct && p.k_blocks == 1 && p.strategy != BY_TAP && c_bytes > STREAM_C && (uintptr_t)product->c % 64 == 0 &&
+               p.n * fx_type_size(product->c_type) % 64 == 0;
     p.left_panel = round_up(p.k_block * mr * size + FX_GEMM_SLACK, 64);
     p.right_panel = round_up((p.k_block * size + fx_type_size(kernel->acc)) * nr + FX_GEMM_SLACK, 64);
 
-    const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr);
-    p.strategy = choose_strategy(&p);
-    p.rows = p.strategy == SHARE_LEFT ? round_up(p.m, mr) : even_block(p.m, ROW_BLOCK, mr);
+    const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr), images = (size_t)product->a.images;
+    p.rows = p.strategy == SHARE_LEFT ? round_up(p.m, mr)
+             : p.strategy == BY_TAP   ? even_block(images, ROW_BLOCK, mr)
+                                      : even_block(p.m, product->a.patch_rows ? ROW_BLOCK_STRIDED : ROW_BLOCK, mr);
     p.columns = p.strategy != SHARE_LEFT ? round_up(p.n, nr)
                                          : even_block(p.n, smaller(COLUMN_BLOCK, round_up(blocks(p.n, 8), nr)), nr);
     p.threads = work->threads > 1 && p.m * p.n * p.k >= SERIAL ? work->threads : 1;
     p.tasks = (int)(p.strategy == SHARE_RIGHT  ? blocks(p.m, p.rows)
                     : p.strategy == SHARE_LEFT ? blocks(p.n, p.columns)
+                    : p.strategy == BY_TAP     ? p.m / images * blocks(images, p.rows)
                                                : smaller(p.k_blocks, (size_t)p.threads));
-    p.shared = p.strategy == SHARE_RIGHT  ? right_panels * p.right_panel * p.k_blocks * (size_t)p.planes
+    p.shared = shares_right(&p)           ? right_panels * p.right_panel * p.k_blocks * (size_t)p.planes
                : p.strategy == SHARE_LEFT ? left_panels * p.left_panel * p.k_blocks
                                           : 0;
     p.left = p.strategy == SHARE_LEFT ? 0 : p.rows / mr * p.left_panel;
-    p.right = p.strategy == SHARE_RIGHT ? 0 : p.columns / nr * p.right_panel;
+    p.right = shares_right(&p) ? 0 : p.columns / nr * p.right_panel;
     p.strip = larger(strip_bytes(&p, &product->a, p.strategy == SHARE_LEFT ? SHARED_ROWS : p.rows, mr),
-                     strip_bytes(&p, &product->b, p.strategy == SHARE_RIGHT ? SHARED_ROWS : p.columns, nr));
+                     strip_bytes(&p, &product->b, shares_right(&p) ? SHARED_ROWS : p.columns, nr));
     p.part = p.strategy == SPLIT_K ? round_up(p.m * p.n * fx_type_size(product->c_type), 64) : 0;
+    p.sums = p.strategy == BY_TAP ? round_up(p.rows * p.n * fx_type_size(product->c_type), 64) : 0;
     return p;
+}
+
+// Scratch of one thread: left panels, right panels, strip, sums.
+static size_t own_bytes(const Plan *p) {
+    return p->left + p->right + p->strip + p->sums;
+}
+
+static char *own(const Plan *p, int thread) {
+    return p->scratch + p->shared + (size_t)thread * own_bytes(p);
 }
 
 size_t fx_gemm_scratch(const FxProduct *product, const FxWork *work) {
     const Plan p = make_plan(product, work);
-    return p.shared + (size_t)p.threads * (p.left + p.right + p.strip) + (size_t)(p.tasks > 1 ? p.tasks - 1 : 0) * p.part;
-}
-
-// Scratch of one thread: left panels, right panels, strip.
-static char *own(const Plan *p, int thread) {
-    return p->scratch + p->shared + (size_t)thread * (p->left + p->right + p->strip);
+    return p.shared + (size_t)p.threads * own_bytes(&p) + (size_t)(p.tasks > 1 ? p.tasks - 1 : 0) * p.part;
 }
 
 static bool is_plain(const FxMatrix *a) {
@@ -189,7 +247,7 @@ static void pack(const Plan *p, bool is_left, void *panels, size_t row, size_t r
     const bool split = !is_left && p->planes == 2;
     FxGemmBlock in = {.type = a->type, .k_is_row = a->patch_rows, .rows = rows, .k = k,
                       .lift = p->product->a.type == FX_INT8};
-    if (is_plain(a) && !split && (!a->patch_rows || rows == (size_t)a->channels)) {
+    if (is_plain(a) && !split) {
         const size_t line = (size_t)a->channels;
         in.stride = line * size;
         in.data = (const char *)a->data + (a->patch_rows ? k0 * line + row : row * line + k0) * size;
@@ -243,15 +301,16 @@ static void multiply(const Plan *p, char *c, const char *left, const char *right
     const FxGemmKernel *kernel = p->kernel;
     const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, groups = blocks(k, (size_t)kernel->kr);
     const size_t size = fx_type_size(p->product->c_type);
+    const FxGemmStore store = p->stream ? FX_GEMM_STREAM : add ? FX_GEMM_ADD : FX_GEMM_SET;
     alignas(64) char tile[FX_GEMM_TILE_BYTES];
     for (size_t j = 0; j < columns; j += nr, right += p->right_panel) {
         const char *a = left;
         for (size_t i = 0; i < rows; i += mr, a += p->left_panel) {
             char *to = c + ((row + i) * p->n + column + j) * size;
             if (p->direct && factor == 1 && rows - i >= mr && columns - j >= nr) {
-                kernel->tile(to, p->n, a, right, groups, add);
+                kernel->tile(to, p->n, a, right, groups, store);
             } else {
-                kernel->tile(tile, nr, a, right, groups, false);
+                kernel->tile(tile, nr, a, right, groups, FX_GEMM_SET);
                 fold(p, to, tile, smaller(mr, rows - i), smaller(nr, columns - j), add, factor);
             }
         }
@@ -274,7 +333,7 @@ static char *shared_left(const Plan *p, size_t block) {
 static int shared_tasks(const Plan *p) {
     if (p->strategy == SPLIT_K)
         return 0;
-    return (int)(p->k_blocks * blocks(p->strategy == SHARE_RIGHT ? p->n : p->m, SHARED_ROWS));
+    return (int)(p->k_blocks * blocks(shares_right(p) ? p->n : p->m, SHARED_ROWS));
 }
 
 static void pack_shared(const Plan *p, int task, int thread) {
@@ -299,6 +358,35 @@ static void run_rows(const Plan *p, int task, int thread) {
             multiply(p, p->product->c, left, shared_right(p, block, plane), row, rows, 0, p->n, block_k(p, block),
                      block > 0 || plane > 0, plane == 0 ? 1 : 256);
     }
+}
+
+// Position task % (positions of an image) of the images of a block.
+static void run_taps(const Plan *p, int task, int thread) {
+    const FxMatrix *a = &p->product->a;
+    const int plane = a->out_height * a->out_width, oy = task % plane / a->out_width, ox = task % a->out_width;
+    const size_t image = (size_t)(task / plane) * p->rows, images = smaller(p->rows, (size_t)a->images - image);
+    const size_t size = fx_type_size(a->type), line = p->n * fx_type_size(p->product->c_type);
+    const size_t pixel = (size_t)a->channels * size, stride = (size_t)a->height * (size_t)a->width * pixel;
+    char *left = own(p, thread), *sums = left + p->left + p->strip;
+    bool add = false;
+    for (int tap = 0; tap < a->kernel_height * a->kernel_width; tap++) {
+        const int iy = tap_place(a, oy, tap / a->kernel_width, a->height);
+        const int ix = tap_place(a, ox, tap % a->kernel_width, a->width);
+        if (iy < 0 || ix < 0)
+            continue;
+        const FxGemmBlock in = {.data = (const char *)a->data + image * stride +
+                                        ((size_t)iy * (size_t)a->width + (size_t)ix) * pixel,
+                                .type = a->type, .stride = stride, .rows = images, .k = (size_t)a->channels};
+        p->kernel->pack_left(left, p->left_panel, 0, &in);
+        for (int part = 0; part < p->planes; part++, add = true)
+            multiply(p, sums, left, shared_right(p, (size_t)tap, part), 0, images, 0, p->n, in.k, add,
+                     part == 0 ? 1 : 256);
+    }
+    if (!add)
+        memset(sums, 0, images * line);
+    for (size_t i = 0; i < images; i++)
+        memcpy((char *)p->product->c + ((image + i) * (size_t)plane + (size_t)(task % plane)) * line, sums + i * line,
+               line);
 }
 
 static void run_columns(const Plan *p, int task, int thread) {
@@ -369,7 +457,7 @@ static void for_each(const Plan *p, void (*run)(const Plan *p, int task, int thr
 }
 
 void fx_gemm(const FxProduct *product, const FxWork *work) {
-    static void (*const runs[])(const Plan *, int, int) = {run_rows, run_columns, run_k};
+    static void (*const runs[])(const Plan *, int, int) = {run_rows, run_columns, run_k, run_taps};
     const Plan p = make_plan(product, work);
     assert(fx_gemm_scratch(product, work) <= work->scratch_size);
     if (p.k == 0) {

@@ -14,7 +14,7 @@ static void pack_right(void *panels, size_t panel_bytes, size_t k0, const FxGemm
     fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, NR, 2, NR * sizeof(int32_t));
 }
 
-static void tile(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     const __m256i *y = b;
     const int32_t *x = a;
     __m256i sum[MR][2];
@@ -37,7 +37,7 @@ static void tile(void *c, size_t ldc, const void *a, const void *b, size_t group
 #pragma GCC unroll 6
     for (int r = 0; r < MR; r++, out += ldc) {
         __m256i *to = (__m256i *)out;
-        if (add) {
+        if (store == FX_GEMM_ADD) {
             sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_loadu_si256(to));
             sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_loadu_si256(to + 1));
         }

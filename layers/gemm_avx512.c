@@ -14,7 +14,7 @@ static void pack_right(void *panels, size_t panel_bytes, size_t k0, const FxGemm
     fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, NR, 2, NR * sizeof(int32_t));
 }
 
-static void tile(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     const __m512i *y = b;
     const int32_t *x = a;
     __m512i sum[MR][2];
@@ -36,7 +36,7 @@ static void tile(void *c, size_t ldc, const void *a, const void *b, size_t group
     int32_t *out = c;
 #pragma GCC unroll 12
     for (int r = 0; r < MR; r++, out += ldc) {
-        if (add) {
+        if (store == FX_GEMM_ADD) {
             sum[r][0] = _mm512_add_epi32(sum[r][0], _mm512_loadu_si512(out));
             sum[r][1] = _mm512_add_epi32(sum[r][1], _mm512_loadu_si512(out + 16));
         }

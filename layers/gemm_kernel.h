@@ -27,6 +27,9 @@ typedef struct FxGemmBlock {
 typedef void FxGemmPack(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in);
 enum { FX_GEMM_SLACK = 64, FX_GEMM_TILE_BYTES = 4096 };
 
+// STREAM: SET past the caches where the kernel can; c and its rows are then 64-byte aligned.
+typedef enum FxGemmStore { FX_GEMM_SET, FX_GEMM_ADD, FX_GEMM_STREAM } FxGemmStore;
+
 typedef struct FxGemmKernel {
     const char *name;
     unsigned cpu;         // needed flags
@@ -34,8 +37,8 @@ typedef struct FxGemmKernel {
     FxType packed, acc;   // element type of the panels (int8: bytes of either sign), type of the sums
     int mr, nr, kr;       // mr * nr sums in at most FX_GEMM_TILE_BYTES
     FxGemmPack *pack_left, *pack_right;
-    // c (row stride ldc, in elements of acc) = start values + (add ? c : 0) + sum over k < groups * kr of a * b.
-    void (*tile)(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add);
+    // c (row stride ldc, in elements of acc) = start values + (ADD: c) + sum over k < groups * kr of a * b.
+    void (*tile)(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store);
 } FxGemmKernel;
 
 extern const FxGemmKernel fx_gemm_scalar32, fx_gemm_scalar16, fx_gemm_avx2, fx_gemm_avx512, fx_gemm_vnni16,

@@ -13,7 +13,7 @@ static void pack_right16(void *panels, size_t panel_bytes, size_t k0, const FxGe
 }
 
 // Sums modulo 2^32: the caller keeps k so short that they fit, or wants them wrapped.
-static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     uint32_t sum[MR][NR];
     const int16_t *x = a;
     for (int r = 0; r < MR; r++)
@@ -26,7 +26,7 @@ static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t gro
     uint32_t *out = c;
     for (int r = 0; r < MR; r++, out += ldc)
         for (int j = 0; j < NR; j++)
-            out[j] = sum[r][j] + (add ? out[j] : 0);
+            out[j] = sum[r][j] + (store == FX_GEMM_ADD ? out[j] : 0);
 }
 
 static void pack_left32(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
@@ -37,7 +37,7 @@ static void pack_right32(void *panels, size_t panel_bytes, size_t k0, const FxGe
     fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT32, NR, 1, NR * sizeof(int64_t));
 }
 
-static void tile32(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile32(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     uint64_t sum[MR][NR];
     const int32_t *x = a;
     for (int r = 0; r < MR; r++)
@@ -50,7 +50,7 @@ static void tile32(void *c, size_t ldc, const void *a, const void *b, size_t gro
     uint64_t *out = c;
     for (int r = 0; r < MR; r++, out += ldc)
         for (int j = 0; j < NR; j++)
-            out[j] = sum[r][j] + (add ? out[j] : 0);
+            out[j] = sum[r][j] + (store == FX_GEMM_ADD ? out[j] : 0);
 }
 
 enum {

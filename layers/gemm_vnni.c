@@ -209,10 +209,15 @@ static inline void start_tile(__m512i sum[MR][2], const __m512i *start) {
     }
 }
 
-static inline void store_tile(int32_t *out, size_t ldc, __m512i sum[MR][2], bool add) {
+static inline void store_tile(int32_t *out, size_t ldc, __m512i sum[MR][2], FxGemmStore store) {
 #pragma GCC unroll 12
     for (int r = 0; r < MR; r++, out += ldc) {
-        if (add) {
+        if (store == FX_GEMM_STREAM) {
+            _mm512_stream_si512((__m512i *)out, sum[r][0]);
+            _mm512_stream_si512((__m512i *)(out + LANES), sum[r][1]);
+            continue;
+        }
+        if (store == FX_GEMM_ADD) {
             sum[r][0] = _mm512_add_epi32(sum[r][0], _mm512_loadu_si512(out));
             sum[r][1] = _mm512_add_epi32(sum[r][1], _mm512_loadu_si512(out + LANES));
         }
@@ -221,7 +226,7 @@ static inline void store_tile(int32_t *out, size_t ldc, __m512i sum[MR][2], bool
     }
 }
 
-static void tile8(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile8(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     const __m512i *y = b;
     const int32_t *x = a;
     __m512i sum[MR][2];
@@ -236,7 +241,7 @@ static void tile8(void *c, size_t ldc, const void *a, const void *b, size_t grou
             sum[r][1] = _mm512_dpbusd_epi32(sum[r][1], v, y1);
         }
     }
-    store_tile(c, ldc, sum, add);
+    store_tile(c, ldc, sum, store);
 }
 
 static void pack_left16(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
@@ -247,7 +252,7 @@ static void pack_right16(void *panels, size_t panel_bytes, size_t k0, const FxGe
     fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, NR, 2, HEADER);
 }
 
-static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, bool add) {
+static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     const __m512i *y = b;
     const int32_t *x = a;
     __m512i sum[MR][2];
@@ -262,7 +267,7 @@ static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t gro
             sum[r][1] = _mm512_dpwssd_epi32(sum[r][1], v, y1);
         }
     }
-    store_tile(c, ldc, sum, add);
+    store_tile(c, ldc, sum, store);
 }
 
 enum { CODES8 = 1u << FX_INT8 | 1u << FX_UINT8, CODES16 = CODES8 | 1u << FX_INT16 };

@@ -28,7 +28,7 @@ static void note_choice(FxSiteState *state, const FxScale *scale, FxScaleChoice 
         return;
     state->exponent_moves += state->chosen && exponent != state->exponent;
     state->exponent = exponent;
-    state->chosen = true;
+    state->chosen = 1;
 }
 
 typedef struct CastContext {
@@ -66,7 +66,7 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     FxCast cast = start(s, node, site, q);
     bool needs_max = q->scale.rule->needs_maximum;
     FxScaleInput in = {.exponent = source->x->exponent, .alpha = node->alpha, .lower = site == FX_SITE_ERROR ? config->error_lower : 0,
-                       .last = state->exponent};
+                       .last = (int)state->exponent};
     in.max_abs = needs_max ? fx_work_max_abs(&s->net->work, source->x) : 0;
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
     cast.shift = choice.shift;
@@ -197,7 +197,7 @@ void fx_update(const FxStep *s, FxNode *node, const FxTensor *dw) {
     const FxQuantiser *q = &config->site[FX_SITE_GRADIENT].q;
     FxScalar rate = phase(s)->rate;
     FxSiteState *gradient = &node->site[FX_SITE_GRADIENT], *store = &node->site[FX_SITE_STORE];
-    FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw), .exponent = dw->exponent, .last = gradient->exponent};
+    FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw), .exponent = dw->exponent, .last = (int)gradient->exponent};
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
     FxCast cast = start(s, node, FX_SITE_GRADIENT, q);
     // code = dw / 2^n' * rate, with n' = shift + F; a power of two is a shift alone

@@ -69,7 +69,7 @@ void fx_input_codes(const FxStep *s, FxTensor *codes) {
     if (s->evaluation)
         return;
     state->exponent = codes->exponent;
-    state->chosen = true;
+    state->chosen = 1;
     fx_stats_add(&state->stats, &stats);
     s->totals->saturated += stats.saturated;
 }

@@ -7,11 +7,11 @@
 #include "sim/data.h"
 #include "sim/memory.h"
 
-// What a site has seen since the last row of stats.csv.
+// What a site has seen since the last row of stats.csv. 64-bit fields alone: a checkpoint keeps them as they stand.
 typedef struct FxSiteState {
     FxStats stats;
-    int32_t exponent;       // chosen last; for scales that are discarded, the shift
-    bool chosen;            // an exponent has been chosen at all
+    int64_t exponent;       // chosen last; for scales that are discarded, the shift
+    uint64_t chosen;        // 1: an exponent has been chosen at all
     uint64_t exponent_moves;
     uint64_t changed;       // store: codes that differ from the step before
 } FxSiteState;

@@ -262,7 +262,7 @@ static void check_convolution(View v, FxType data, FxType codes, FxType c_type, 
     const int out_w = (v.width + 2 * v.pad - v.kernel_w) / v.stride + 1;
     if (v.height + 2 * v.pad < v.kernel_h || v.width + 2 * v.pad < v.kernel_w)
         return;
-    const int outputs = 5, patch = v.kernel_h * v.kernel_w * v.channels;
+    const int outputs = v.images >= 32 ? 40 : 5, patch = v.kernel_h * v.kernel_w * v.channels;
     const size_t in_count = (size_t)(v.images * v.height * v.width * v.channels);
     const size_t out_count = (size_t)(v.images * out_h * out_w * outputs);
     void *x = make_codes(data, in_count, fill), *e = make_codes(data, out_count, fill);

@@ -54,10 +54,10 @@ static bool same_stats(const FxStats *a, const FxStats *b) {
 }
 
 static void print_stats(const char *whose, const FxStats *s) {
-    print_error("%s: n %llu saturated %llu underflowed %llu zeros %llu %llu at limit %llu masked %llu max %llu * 2^%d\n", whose,
+    print_error("%s: n %llu saturated %llu underflowed %llu zeros %llu %llu at limit %llu masked %llu max %llu * 2^%lld\n", whose,
                 (unsigned long long)s->n, (unsigned long long)s->saturated, (unsigned long long)s->underflowed,
                 (unsigned long long)s->zeros_in, (unsigned long long)s->zeros_out, (unsigned long long)s->at_limit,
-                (unsigned long long)s->masked, (unsigned long long)s->max_abs, s->max_exponent);
+                (unsigned long long)s->masked, (unsigned long long)s->max_abs, (long long)s->max_exponent);
 }
 
 // Casts [0, n) in pieces of changing size, last piece first where `split` is odd; split 0: in one piece.
@@ -381,6 +381,25 @@ static void statistics_add_up_in_any_order(void **state) {
     assert_int_equal(forward.max_exponent, 104);
 }
 
+static void the_larger_of_two_magnitudes_is_kept_whatever_their_exponents(void **state) {
+    (void)state;
+    for (int d = -130; d <= 130; d++)
+        for (uint64_t i = 0; i < 300; i++) {
+            uint64_t a = (uint64_t)llabs(slow_fill(i, 60)), b = (uint64_t)llabs(slow_fill(i + 300, 60));
+            FxStats s = {.max_abs = b, .max_exponent = 5};
+            fx_stats_max(&s, a, 5 + d);
+            Wide left = a, right = b; // a * 2^d against b, and no 2^64 times anything is below 2^60
+            if (d >= 0)
+                left *= slow_power(d < 64 ? d : 64);
+            else
+                right *= slow_power(-d < 64 ? -d : 64);
+            bool larger = left > right;
+            if (s.max_abs != (larger ? a : b) || s.max_exponent != (larger ? 5 + d : 5))
+                fail_msg("%llu * 2^%d against %llu: kept %llu * 2^%lld", (unsigned long long)a, d, (unsigned long long)b,
+                         (unsigned long long)s.max_abs, (long long)s.max_exponent - 5);
+        }
+}
+
 int main(int argc, char **argv) {
     slow_run = argc > 1 && !strcmp(argv[1], "slow");
     const struct CMUnitTest tests[] = {
@@ -395,6 +414,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(wage_activations_have_the_known_codes_and_masks),
         cmocka_unit_test(wage_updates_follow_the_formula),
         cmocka_unit_test(statistics_add_up_in_any_order),
+        cmocka_unit_test(the_larger_of_two_magnitudes_is_kept_whatever_their_exponents),
     };
     return cmocka_run_group_tests_name("quantiser", tests, NULL, NULL);
 }

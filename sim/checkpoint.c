@@ -1,0 +1,311 @@
+#include "sim/checkpoint.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { VERSION = 1, TOTALS = 11, NAME = 48, PATH = 4096 };
+static const char magic[8] = "FXSIMCK1";
+
+// One registered array.
+typedef struct Item {
+    char name[NAME];
+    FxTensor data;
+} Item;
+
+// Totals as plain 64-bit numbers.
+static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
+    const FxTotals *t = &run->totals;
+    const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
+                                     (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
+                                     t->saturated, t->store_changed, 0};
+    memcpy(packed, values, sizeof values);
+}
+
+static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
+    run->step = packed[0];
+    run->images = packed[1];
+    run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, packed[7],
+                             packed[8], packed[9]};
+}
+
+static FxTensor array64(void *data, size_t count) {
+    return (FxTensor){data, FX_INT64, count, 0};
+}
+
+enum { PER_LAYER = 4 };
+
+// The registered items in their order: totals, then for each layer its weights and what its sites have seen.
+static int item_count(const FxRun *run) {
+    return 1 + PER_LAYER * run->net.product_count;
+}
+
+static Item item(FxRun *run, int index, uint64_t packed[TOTALS]) {
+    Item out;
+    if (index == 0) {
+        strcpy(out.name, "totals");
+        out.data = array64(packed, TOTALS);
+        return out;
+    }
+    FxNode *node = fx_net_product(&run->net, (index - 1) / PER_LAYER);
+    _Static_assert(sizeof(FxSiteState) % sizeof(uint64_t) == 0 && sizeof(FxAccumulatorCounts) % sizeof(uint64_t) == 0, "64-bit fields");
+    static const char *const names[PER_LAYER] = {"weights", "sites", "sums", "live"};
+    int which = (index - 1) % PER_LAYER;
+    snprintf(out.name, sizeof out.name, "%s.%s", node->name.name, names[which]);
+    FxTensor parts[PER_LAYER] = {
+        node->store,
+        array64(node->site, sizeof node->site / (sizeof(uint64_t))),
+        array64(node->sums, sizeof node->sums / (sizeof(uint64_t))),
+        array64(&node->live_activations, 2),
+    };
+    out.data = parts[which];
+    return out;
+}
+
+static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = (unsigned char)(x >> 8 * i);
+}
+
+static uint64_t get_le(const unsigned char *from, size_t bytes) {
+    uint64_t x = 0;
+    for (size_t i = 0; i < bytes; i++)
+        x |= (uint64_t)from[i] << 8 * i;
+    return x;
+}
+
+// A file being written or read, with a CRC of all that passed.
+typedef struct Stream {
+    FILE *file;
+    uLong crc;
+    int failed;
+} Stream;
+
+static void write_bytes(Stream *s, const void *bytes, size_t n) {
+    s->failed |= s->file && fwrite(bytes, 1, n, s->file) != n;
+    s->crc = crc32(s->crc, bytes, (uInt)n);
+}
+
+static void write_number(Stream *s, uint64_t x, size_t bytes) {
+    unsigned char b[8];
+    put_le(b, x, bytes);
+    write_bytes(s, b, bytes);
+}
+
+static int read_bytes(Stream *s, void *bytes, size_t n) {
+    if (s->failed || fread(bytes, 1, n, s->file) != n) {
+        s->failed = 1;
+        memset(bytes, 0, n);
+        return -1;
+    }
+    s->crc = crc32(s->crc, bytes, (uInt)n);
+    return 0;
+}
+
+static uint64_t read_number(Stream *s, size_t bytes) {
+    unsigned char b[8] = {0};
+    read_bytes(s, b, bytes);
+    return get_le(b, bytes);
+}
+
+// The elements of an item, little-endian, through a small buffer.
+static void write_elements(Stream *s, const FxTensor *t) {
+    unsigned char buffer[4096];
+    size_t size = fx_type_size(t->type);
+    for (size_t i = 0; i < t->count;) {
+        size_t n = 0;
+        for (; n + size <= sizeof buffer && i < t->count; n += size, i++)
+            put_le(buffer + n, (uint64_t)fx_tensor_get(t, i), size);
+        write_bytes(s, buffer, n);
+    }
+}
+
+static uLong elements_crc(const FxTensor *t) {
+    Stream s = {NULL, crc32(0, NULL, 0), 0};
+    write_elements(&s, t);
+    return s.crc;
+}
+
+uint32_t fx_checkpoint_state_crc32(FxRun *run) {
+    uint64_t packed[TOTALS];
+    Stream s = {NULL, crc32(0, NULL, 0), 0};
+    pack(run, packed);
+    for (int i = 0; i < item_count(run); i++) {
+        Item it = item(run, i, packed);
+        write_elements(&s, &it.data);
+    }
+    return (uint32_t)s.crc;
+}
+
+static void write_all(Stream *s, FxRun *run, const FxMark *mark) {
+    uint64_t packed[TOTALS];
+    pack(run, packed);
+    write_bytes(s, magic, sizeof magic);
+    write_number(s, VERSION, 4);
+    write_number(s, run->config_crc32, 4);
+    write_number(s, run->data.crc32, 4);
+    write_number(s, FX_RESULTS_VERSION, 4);
+    write_number(s, (uint64_t)mark->status, 4);
+    write_number(s, mark->log_length, 8);
+    write_number(s, mark->stats_length, 8);
+    write_number(s, (uint64_t)item_count(run), 4);
+    for (int i = 0; i < item_count(run); i++) {
+        Item it = item(run, i, packed);
+        size_t length = strlen(it.name);
+        write_number(s, length, 4);
+        write_bytes(s, it.name, length);
+        write_number(s, (uint64_t)it.data.type, 4);
+        write_number(s, it.data.count, 8);
+        write_number(s, elements_crc(&it.data), 4);
+        write_elements(s, &it.data);
+    }
+    write_number(s, s->crc, 4);
+}
+
+static int paths(char out[3][PATH], const char *directory, FxError *err) {
+    static const char *const names[] = {"checkpoint", "checkpoint.previous", "checkpoint.new"};
+    for (int i = 0; i < 3; i++)
+        if (snprintf(out[i], PATH, "%s/%s", directory, names[i]) >= PATH)
+            return fx_fail(err, FX_EXIT_RUNTIME, "%s: the path is too long", directory);
+    return 0;
+}
+
+static void sync_directory(const char *directory) {
+    int fd = open(directory, O_RDONLY);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+int fx_checkpoint_write(FxRun *run, const char *directory, const FxMark *mark, FxError *err) {
+    char path[3][PATH];
+    if (paths(path, directory, err))
+        return -1;
+    Stream s = {fopen(path[2], "wb"), crc32(0, NULL, 0), 0};
+    if (!s.file)
+        return fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", path[2], strerror(errno));
+    errno = 0;
+    write_all(&s, run, mark);
+    s.failed |= fflush(s.file) != 0 || fsync(fileno(s.file)) != 0;
+    int why = errno;
+    s.failed |= fclose(s.file) != 0;
+    if (s.failed) {
+        unlink(path[2]);
+        return fx_fail(err, FX_EXIT_RUNTIME, "%s: %s; the checkpoint before it is kept", path[2], strerror(why ? why : EIO));
+    }
+    if ((rename(path[0], path[1]) && errno != ENOENT) || rename(path[2], path[0]))
+        return fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be renamed: %s", path[0], strerror(errno));
+    sync_directory(directory);
+    return 0;
+}
+
+// The whole file against its CRC, before a byte of the run changes.
+static int check_file(FILE *file, const char *path, FxError *err) {
+    unsigned char buffer[1 << 16], last[4];
+    uLong crc = crc32(0, NULL, 0);
+    if (fseek(file, 0, SEEK_END))
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
+    long size = ftell(file);
+    if (size < 48)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %ld bytes are too few", path, size);
+    rewind(file);
+    for (long left = size - 4; left > 0;) {
+        size_t n = left < (long)sizeof buffer ? (size_t)left : sizeof buffer;
+        if (fread(buffer, 1, n, file) != n)
+            return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: cannot be read", path);
+        crc = crc32(crc, buffer, (uInt)n);
+        left -= (long)n;
+    }
+    if (fread(last, 1, 4, file) != 4 || get_le(last, 4) != crc)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: damaged: its CRC-32 is not that of its bytes", path);
+    rewind(file);
+    return 0;
+}
+
+static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *path, FxError *err) {
+    char head[sizeof magic];
+    read_bytes(s, head, sizeof head);
+    uint64_t version = read_number(s, 4), config = read_number(s, 4), data = read_number(s, 4), results = read_number(s, 4);
+    mark->status = (FxStatus)read_number(s, 4);
+    mark->log_length = read_number(s, 8);
+    mark->stats_length = read_number(s, 8);
+    uint64_t items = read_number(s, 4);
+    if (memcmp(head, magic, sizeof magic) || version != VERSION)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: not a checkpoint of version %d", path, VERSION);
+    if (config != run->config_crc32)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made under another recipe (config_crc32 %08llx, now %08x)", path,
+                       (unsigned long long)config, run->config_crc32);
+    if (data != run->data.crc32)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made with other data (CRC-32 %08llx, now %08x)", path,
+                       (unsigned long long)data, run->data.crc32);
+    if (results != FX_RESULTS_VERSION)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made by results_version %llu, this program has %d", path,
+                       (unsigned long long)results, FX_RESULTS_VERSION);
+    if (items != (uint64_t)item_count(run) || mark->status > FX_STALLED)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: holds %llu arrays, this run has %d", path, (unsigned long long)items,
+                       item_count(run));
+    return 0;
+}
+
+static int read_item(Stream *s, const Item *it, const char *path, FxError *err) {
+    char name[NAME] = "";
+    uint64_t length = read_number(s, 4);
+    if (length < NAME)
+        read_bytes(s, name, length);
+    uint64_t type = read_number(s, 4), count = read_number(s, 8);
+    read_number(s, 4); // its own CRC: the file's has been checked
+    if (strcmp(name, it->name) || type != (uint64_t)it->data.type || count != it->data.count)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: \"%s\" of %llu where this run has %s of %zu", path, name,
+                       (unsigned long long)count, it->name, it->data.count);
+    size_t size = fx_type_size(it->data.type);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t x = read_number(s, size), sign = UINT64_C(1) << (8 * size - 1);
+        if (it->data.type != FX_UINT8 && size < 8 && (x & sign))
+            x |= ~(sign * 2 - 1);
+        fx_tensor_set(&it->data, i, (int64_t)x);
+    }
+    return 0;
+}
+
+int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError *err) {
+    uint64_t packed[TOTALS];
+    Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
+    if (!s.file)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
+    int result = check_file(s.file, path, err) || read_header(&s, run, mark, path, err) ? -1 : 0;
+    for (int i = 0; result == 0 && i < item_count(run); i++) {
+        Item it = item(run, i, packed);
+        result = read_item(&s, &it, path, err);
+    }
+    fclose(s.file);
+    if (result == 0)
+        unpack(run, packed);
+    return result;
+}
+
+int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *found, FxWarnings *warnings, FxError *err) {
+    char path[3][PATH];
+    *found = 0;
+    if (paths(path, directory, err))
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        if (access(path[i], F_OK))
+            continue;
+        if (fx_checkpoint_read_file(run, path[i], mark, err) == 0) {
+            *found = 1;
+            return 0;
+        }
+        if (i == 0 && access(path[1], F_OK) == 0) {
+            fx_warn(warnings, "%s; the one before it is used", err->text);
+            continue;
+        }
+        return -1;
+    }
+    return 0;
+}

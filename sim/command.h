@@ -1,0 +1,46 @@
+// The command line: one line of fx_commands a command.
+#ifndef FX_COMMAND_H
+#define FX_COMMAND_H
+
+#include "formats/decimal.h"
+#include "sim/rundir.h"
+#include "sim/run.h"
+
+#include <signal.h>
+
+typedef struct FxCommand {
+    const char *name, *arguments, *help;
+    int (*run)(int argc, char **argv, FxExit *exit_code, FxError *err); // argv[0] is the command's name
+    void (*usage)(FILE *out);                                           // what stands below the first line of --help
+} FxCommand;
+
+extern const FxCommand fx_commands[]; // ends with a NULL name
+
+int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_explain(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_formats(int argc, char **argv, FxExit *exit_code, FxError *err);
+void fx_usage_train(FILE *out);
+void fx_usage_eval(FILE *out);
+void fx_usage_explain(FILE *out);
+void fx_usage_formats(FILE *out);
+
+// What commands that take a recipe understand: RECIPE, every key of [run] as --key value, -s section.key=value and
+// --stretch; words left over are the command's own.
+typedef struct FxOptions {
+    const char *recipe_name;
+    FxRecipe recipe;
+    FxDecimal stretch;
+    bool stretched;
+    const char *out;
+    FxExisting existing;
+    const char *checkpoint; // eval
+    bool diff;              // explain
+} FxOptions;
+
+// extra: options of the command beside the common ones, a string of "out resume force checkpoint diff". Errors: exit 2.
+int fx_options_read(FxOptions *options, int argc, char **argv, const char *extra, FxError *err);
+void fx_options_free(FxOptions *options);
+void fx_usage_options(FILE *out);
+
+#endif

@@ -1,0 +1,264 @@
+#include "sim/log.h"
+
+#include "sim/checkpoint.h"
+#include "sim/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const fx_log_header =
+    "run_id,seed,epoch,step,images,rate,loss_scale,train_loss,train_error,val_loss,val_error,test_loss,test_error,test_ties,"
+    "skipped_steps,zero_tensors,saturated,store_changed,store_at_limit,weights_crc32,state_crc32,status,recipe,net,data,"
+    "overrides,config_crc32,results_version,weight,activation,error,gradient,store,momentum,acc_forward,acc_error,"
+    "acc_gradient,time_s,images_per_s,threads,cpu,host";
+
+const char *const fx_stats_header =
+    "run_id,epoch,step,layer,index,kind,site,group,format,rounding,exponent,exponent_moves,n,saturated,underflowed,zeros_in,"
+    "zeros_out,nonfinite,at_limit,masked,changed,max_abs,mean,l2,sqnr_db,cosine,bias_ulp,acc_bits,acc_overflow,acc_swamped,"
+    "crest,floored";
+
+// A row grows cell by cell.
+typedef struct Row {
+    char text[8192];
+    size_t used;
+} Row;
+
+static void cell(Row *row, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void cell(Row *row, const char *format, ...) {
+    va_list list;
+    size_t left = sizeof row->text - row->used;
+    if (row->used && left > 1) {
+        row->text[row->used++] = ',';
+        left--;
+    }
+    va_start(list, format);
+    int n = vsnprintf(row->text + row->used, left, format, list);
+    va_end(list);
+    row->used += n > 0 ? ((size_t)n < left ? (size_t)n : left - 1) : 0;
+}
+
+static void cell_number(Row *row, double x) {
+    char text[FX_NUMBER];
+    fx_number(text, x);
+    cell(row, "%s", text);
+}
+
+static void cell_count(Row *row, uint64_t x) {
+    cell(row, "%llu", (unsigned long long)x);
+}
+
+static void cell_text(Row *row, const char *text) {
+    char safe[3 * 1024 + 1];
+    fx_cell(safe, sizeof safe, text);
+    cell(row, "%s", safe);
+}
+
+// -- log.csv
+
+static double rate(const FxRun *run) {
+    FxScalar r = fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->rate;
+    return ldexp(r.mantissa, r.exponent);
+}
+
+// The site's quantiser as the recipe has it for layers that keep none of their own.
+static void cell_site(Row *row, FxRun *run, const char *site) {
+    static const char *const parts[] = {"grid", "scale", "rounding", "overflow"};
+    char path[FX_PATH], text[4][FX_VALUE];
+    FxSchedule schedule;
+    FxError ignored;
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s.%s", site, parts[i]);
+        const FxSetting *s = fx_recipe_find(&run->recipe, path, NULL);
+        text[i][0] = 0;
+        if (fx_schedule_parse(&schedule, s ? s->value : fx_key_find(path)->fallback, &ignored) == 0)
+            strcpy(text[i], fx_schedule_at(&schedule, run->step ? run->step - 1 : 0, run->config.steps_per_epoch)->text);
+    }
+    if (strcmp(text[0], "none"))
+        cell(row, "%s@%s/%s/%s", text[0], text[1], text[2], text[3]);
+    else
+        cell(row, "none");
+}
+
+static void cell_accumulator(Row *row, const FxRun *run, FxProductKind kind) {
+    const FxAccumulator *acc = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[0].accumulator[kind];
+    char text[64], outer[24], policy[24];
+    fx_policy_print(policy, sizeof policy, &acc->inner);
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", policy);
+    if (acc->group != 1)
+        n += (size_t)snprintf(text + n, sizeof text - n, "/group:%d", acc->group);
+    if (acc->chunk) {
+        fx_policy_print(outer, sizeof outer, &acc->outer);
+        n += (size_t)snprintf(text + n, sizeof text - n, "/chunk:%d/%s", acc->chunk, outer);
+    }
+    if (acc->shift)
+        snprintf(text + n, sizeof text - n, "/shift:%d", acc->shift);
+    cell(row, "%s", text);
+}
+
+static void cell_figures(Row *row, const FxRun *run, const FxFigures *f) {
+    if (f->images == 0) {
+        cell(row, "%s", "");
+        cell(row, "%s", "");
+        return;
+    }
+    cell_number(row, fx_run_loss(run, &f->answers, f->images));
+    cell_number(row, (double)f->answers.wrong / (double)f->images);
+}
+
+static uint64_t at_limit(const FxRun *run) {
+    uint64_t count = 0;
+    for (int p = 0; p < run->net.product_count; p++) {
+        const FxTensor *store = &fx_net_product(&run->net, p)->store;
+        int64_t limit = fx_config_phase(&run->config, run->step)->layers[p].store_limit;
+        for (size_t i = 0; i < store->count; i++) {
+            int64_t w = fx_tensor_get(store, i);
+            count += w == limit || w == -limit;
+        }
+    }
+    return count;
+}
+
+static int finish(FxRunDir *dir, FILE *file, const char *name, const Row *row, FxError *err) {
+    if (fprintf(file, "%s\n", row->text) < 0 || fflush(file))
+        return fx_fail(err, FX_EXIT_RUNTIME, "%s/%s: cannot be written: %s", dir->path, name, strerror(errno));
+    return 0;
+}
+
+int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
+    Row r = {.used = 0};
+    FxFigures train = {row->trained ? run->totals.images : 0, run->totals.answers};
+    char host[256] = "";
+    cell(&r, "%s", dir->run_id);
+    cell_count(&r, run->config.seed);
+    cell_count(&r, run->step / run->config.steps_per_epoch);
+    cell_count(&r, run->step);
+    cell_count(&r, run->images);
+    if (row->trained)
+        cell_number(&r, rate(run));
+    else
+        cell(&r, "%s", "");
+    cell(&r, "1");
+    cell_figures(&r, run, &train);
+    cell_figures(&r, run, &row->validation);
+    cell_figures(&r, run, &row->test);
+    if (row->test.images)
+        cell_count(&r, row->test.answers.ties);
+    else
+        cell(&r, "%s", "");
+    cell(&r, "0");
+    cell_count(&r, run->totals.zero_tensors);
+    cell_count(&r, run->totals.saturated);
+    cell_count(&r, run->totals.store_changed);
+    cell_count(&r, at_limit(run));
+    cell(&r, "%08x", fx_run_weights_crc32(run));
+    cell(&r, "%08x", fx_checkpoint_state_crc32(run));
+    cell(&r, "%s", fx_status_name(row->status));
+    cell_text(&r, run->recipe.name);
+    cell_text(&r, run->net.notation);
+    cell_text(&r, run->data.name);
+    cell_text(&r, run->recipe.overrides);
+    cell(&r, "%08x", run->config_crc32);
+    cell(&r, "%d", FX_RESULTS_VERSION);
+    static const char *const sites[] = {"weight", "activation", "error", "gradient", "store"};
+    for (int i = 0; i < 5; i++)
+        cell_site(&r, run, sites[i]);
+    cell(&r, "none"); // momentum
+    for (int kind = 0; kind < FX_PRODUCTS; kind++)
+        cell_accumulator(&r, run, (FxProductKind)kind);
+    cell(&r, "%.2f", row->seconds);
+    cell(&r, "%.0f", row->seconds > 0 ? (double)row->images / row->seconds : 0.0);
+    cell(&r, "%d", run->net.work.threads);
+    cell(&r, "%s", run->cpu_name);
+    gethostname(host, sizeof host - 1);
+    cell_text(&r, host);
+    return finish(dir, dir->log, "log.csv", &r, err);
+}
+
+// -- stats.csv
+
+static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, const FxNode *node, const char *site) {
+    cell(r, "%s", dir->run_id);
+    cell_count(r, run->step / run->config.steps_per_epoch);
+    cell_count(r, run->step);
+    cell(r, "%s", node->name.name);
+    cell(r, "%d", node->id);
+    cell(r, "%s", node->name.kind);
+    cell(r, "%s", site);
+    cell(r, "tensor");
+}
+
+static void blanks(Row *r, int n) {
+    while (n-- > 0)
+        cell(r, "%s", "");
+}
+
+static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo *site, FxError *err) {
+    FxSiteState *state = &node->site[site->site];
+    const FxSiteConfig *config = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].site[site->site];
+    FxStats *s = &state->stats;
+    char grid[64], scale[40], rounding[64];
+    Row r = {.used = 0};
+    if (!config->on)
+        return 0;
+    fx_grid_print(grid, sizeof grid, &config->q.grid);
+    fx_scale_print(scale, sizeof scale, &config->q.scale);
+    fx_rounding_print(rounding, sizeof rounding, &config->q.rounding);
+    start_stats(&r, dir, run, node, site->name);
+    cell(&r, "%s@%s", grid, scale);
+    cell(&r, "%s", rounding);
+    if (state->chosen)
+        cell(&r, "%lld", (long long)state->exponent);
+    else
+        blanks(&r, 1);
+    const uint64_t counts[] = {state->exponent_moves, s->n, s->saturated, s->underflowed, s->zeros_in, s->zeros_out, 0, s->at_limit, s->masked};
+    for (int i = 0; i < (int)(sizeof counts / sizeof counts[0]); i++)
+        cell_count(&r, counts[i]);
+    if (site->site == FX_SITE_STORE)
+        cell_count(&r, state->changed);
+    else
+        blanks(&r, 1);
+    cell_number(&r, ldexp((double)s->max_abs, (int)s->max_exponent));
+    blanks(&r, 10);
+    state->stats = (FxStats){0};
+    state->exponent_moves = state->changed = 0;
+    return finish(dir, dir->stats, "stats.csv", &r, err);
+}
+
+static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kind, FxError *err) {
+    static const char *const names[] = {"accumulator.forward", "accumulator.error", "accumulator.gradient"};
+    FxAccumulatorCounts *c = &node->sums[kind];
+    const FxAccumulator *acc = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].accumulator[kind];
+    char policy[24];
+    Row r = {.used = 0};
+    if (kind == FX_ERROR && node->name.first)
+        return 0;
+    fx_policy_print(policy, sizeof policy, &acc->inner);
+    start_stats(&r, dir, run, node, names[kind]);
+    cell(&r, "%s", policy);
+    blanks(&r, 17);
+    cell(&r, "%d", c->max_abs ? fx_log2_floor(c->max_abs) + 2 : 1);
+    if (acc->inner.kind == FX_ACC_SATURATE)
+        cell_count(&r, c->overflow);
+    else
+        blanks(&r, 1);
+    blanks(&r, 3);
+    *c = (FxAccumulatorCounts){0};
+    return finish(dir, dir->stats, "stats.csv", &r, err);
+}
+
+int fx_stats_write(FxRunDir *dir, FxRun *run, FxError *err) {
+    for (int p = 0; p < run->net.product_count; p++) {
+        FxNode *node = fx_net_product(&run->net, p);
+        for (int i = 0; fx_site_info(i); i++)
+            if (write_site(dir, run, node, fx_site_info(i), err))
+                return -1;
+        for (int kind = 0; kind < FX_PRODUCTS; kind++)
+            if (write_sums(dir, run, node, (FxProductKind)kind, err))
+                return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,139 @@
+#include "sim/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static const struct {
+    const char *name;
+    FxExit exit_code;
+} statuses[] = {
+    [FX_RUNNING] = {"running", FX_EXIT_DONE},         [FX_DONE] = {"done", FX_EXIT_DONE},
+    [FX_STOPPED] = {"stopped", FX_EXIT_STOPPED},      [FX_DIVERGED] = {"diverged", FX_EXIT_FAILED_RUN},
+    [FX_DEAD] = {"dead", FX_EXIT_FAILED_RUN},         [FX_STALLED] = {"stalled", FX_EXIT_FAILED_RUN},
+};
+
+const char *fx_status_name(FxStatus status) {
+    return statuses[status].name;
+}
+
+FxExit fx_status_exit(FxStatus status) {
+    return statuses[status].exit_code;
+}
+
+static int config_crc(FxRun *run, FxError *err) {
+    size_t size = fx_recipe_write(NULL, 0, &run->recipe, false) + 1;
+    char *text = malloc(size);
+    if (!text)
+        return fx_fail_memory(err, "recipe", size);
+    fx_recipe_write(text, size, &run->recipe, false);
+    run->config_crc32 = (uint32_t)crc32(0, (const Bytef *)text, (uInt)(size - 1));
+    free(text);
+    return 0;
+}
+
+static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
+    FxRecipe *recipe = &run->recipe;
+    unsigned cpu;
+    int threads = (int)fx_recipe_number(recipe, "run.threads");
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (threads == 0)
+        threads = processors > 0 && processors <= 256 ? (int)processors : 1;
+#ifndef _OPENMP
+    threads = 1;
+#endif
+    if (fx_cpu_parse(&cpu, fx_recipe_text(recipe, "run.cpu"), err))
+        return -1;
+    strcpy(run->cpu_name, fx_cpu_name(cpu));
+    if (fx_dataset_load(&run->data, fx_recipe_text(recipe, "run.data"), err) ||
+        fx_net_build(&run->net, fx_recipe_text(recipe, "run.net"), &run->data, (int)fx_recipe_number(recipe, "run.batch"),
+                     fx_recipe_text(recipe, "run.loss"), err))
+        return -1;
+    FxLayerName *names = calloc((size_t)run->net.product_count, sizeof *names);
+    if (!names)
+        return fx_fail_memory(err, "network", (size_t)run->net.product_count * sizeof *names);
+    fx_net_names(&run->net, names);
+    int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, stretch, warnings, err);
+    free(names);
+    if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
+        fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
+        return -1;
+    fx_net_init(&run->net, &run->config);
+    return 0;
+}
+
+int fx_run_prepare(FxRun *run, FxRecipe *recipe, const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
+    memset(run, 0, sizeof *run);
+    run->recipe = *recipe;
+    memset(recipe, 0, sizeof *recipe);
+    if (prepare(run, stretch, warnings, err)) {
+        fx_run_free(run);
+        return -1;
+    }
+    return 0;
+}
+
+void fx_run_free(FxRun *run) {
+    fx_feed_free(&run->feed);
+    fx_net_free(&run->net);
+    fx_config_free(&run->config);
+    fx_dataset_free(&run->data);
+    fx_recipe_free(&run->recipe);
+    memset(run, 0, sizeof *run);
+}
+
+void fx_run_step(FxRun *run) {
+    int images = fx_feed_train(&run->feed, &run->net, run->step);
+    FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals};
+    fx_step_train(&step);
+    run->step++;
+    run->images += (uint64_t)images;
+}
+
+bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t count, FxFigures *figures,
+                     const volatile sig_atomic_t *stop) {
+    FxTotals totals = {0};
+    size_t batch = (size_t)run->config.batch;
+    for (size_t i = 0; i < count; i += batch) {
+        int n = (int)(count - i < batch ? count - i : batch);
+        if (stop && *stop)
+            return false;
+        fx_feed_images(&run->net, images, first + i, n);
+        FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = n, .evaluation = true,
+                       .first_image = first + i, .totals = &totals};
+        fx_step_evaluate(&step);
+    }
+    *figures = (FxFigures){totals.images, totals.answers};
+    return true;
+}
+
+double fx_run_loss(const FxRun *run, const FxAnswers *answers, uint64_t images) {
+    const FxNode *output = fx_net_product(&run->net, run->net.product_count - 1);
+    const FxSiteConfig *logits = &fx_config_phase(&run->config, run->step)->layers[output->id - 1].site[FX_SITE_LOGITS];
+    int exponent = logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : output->y.exponent;
+    return ldexp((double)answers->loss, 2 * exponent - 1) / (double)images;
+}
+
+static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = (unsigned char)(x >> 8 * i);
+}
+
+uint32_t fx_run_weights_crc32(const FxRun *run) {
+    uLong crc = crc32(0, NULL, 0);
+    unsigned char bytes[4096];
+    for (int p = 0; p < run->net.product_count; p++) {
+        const FxTensor *store = &fx_net_product(&run->net, p)->store;
+        for (size_t i = 0; i < store->count;) {
+            size_t n = 0;
+            for (; n < sizeof bytes / 4 && i < store->count; n++, i++)
+                put_le(bytes + 4 * n, (uint64_t)fx_tensor_get(store, i), 4);
+            crc = crc32(crc, bytes, (uInt)(4 * n));
+        }
+        put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);
+        crc = crc32(crc, bytes, 4);
+    }
+    return (uint32_t)crc;
+}

@@ -1,0 +1,53 @@
+// A run: recipe, data, network and where in the training it stands.
+#ifndef FX_RUN_H
+#define FX_RUN_H
+
+#include "sim/feed.h"
+#include "sim/step.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+// Raised by the commit that changes any result.
+enum { FX_RESULTS_VERSION = 1 };
+
+typedef enum FxStatus { FX_RUNNING, FX_DONE, FX_STOPPED, FX_DIVERGED, FX_DEAD, FX_STALLED } FxStatus;
+const char *fx_status_name(FxStatus status);
+FxExit fx_status_exit(FxStatus status);
+
+typedef struct FxRun {
+    FxRecipe recipe;
+    FxConfig config;
+    FxDataset data;
+    FxNet net;
+    FxFeed feed;
+    FxTotals totals;     // train figures since the epoch's start; counts since the row before
+    uint64_t step;       // updates done
+    uint64_t images;     // training images seen since the run's start
+    uint32_t config_crc32;
+    char cpu_name[24];
+} FxRun;
+
+// From a loaded recipe to a network with its initial weights; takes the recipe over. stretch: NULL or a factor of all
+// milestones.
+int fx_run_prepare(FxRun *run, FxRecipe *recipe, const FxDecimal *stretch, FxWarnings *warnings, FxError *err);
+void fx_run_free(FxRun *run); // accepts a zeroed struct
+
+// One update. Passes completed before it: step / steps_per_epoch.
+void fx_run_step(FxRun *run);
+
+// The figures of a set of images under the weights as they are.
+typedef struct FxFigures {
+    uint64_t images;
+    FxAnswers answers;
+} FxFigures;
+
+// false: *stop was set before the end.
+bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t count, FxFigures *figures, const volatile sig_atomic_t *stop);
+
+// Loss an example: the exact sum converted once, times 2^(2e-1), divided once.
+double fx_run_loss(const FxRun *run, const FxAnswers *answers, uint64_t images);
+
+uint32_t fx_run_weights_crc32(const FxRun *run);
+
+#endif
