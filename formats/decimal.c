@@ -178,7 +178,7 @@ int fx_scalar_parse(FxScalar *scalar, const char *text, FxError *err) {
         p = read_digits(&d, &ignored, p + 1, false);
     } else if (p && *p == 'e') {
         bool down = p[1] == '-';
-        p += 1 + down;
+        p += 1 + (down || p[1] == '+');
         if (!isdigit((unsigned char)*p))
             p = NULL;
         for (; p && isdigit((unsigned char)*p); p++)

@@ -32,7 +32,7 @@ typedef struct FxScalar {
     int32_t exponent;
 } FxScalar;
 
-// "[-]decimal[e[-]n]" or "[-]a/b", rounded once, to nearest, ties to even. Errors: exit code 2.
+// "[-]decimal[e[+|-]n]" or "[-]a/b", rounded once, to nearest, ties to even. Errors: exit code 2.
 int fx_scalar_parse(FxScalar *scalar, const char *text, FxError *err);
 
 #endif

@@ -36,6 +36,10 @@ typedef struct FxKernels {
     // The three above in one pass for the commonest case: int32 to int8, nearest-even, 1 <= s <= 31, multiplier 1.
     uint32_t (*nearest_even_int8)(int8_t *y, const int32_t *x, size_t n, int s, int low, int high, FxBlockCounts *counts);
 
+    // The clip mask: pass[i] = 1 where low <= x[i] <= high; and its use: x[i] = 0 where pass[i] is 0, returns how many.
+    void (*pass)(uint8_t *pass, const int32_t *x, size_t n, int32_t low, int32_t high);
+    uint32_t (*mask)(int32_t *x, const uint8_t *pass, size_t n);
+
     uint64_t (*max_abs)(const void *x, FxType type, size_t n);
 } FxKernels;
 

@@ -135,6 +135,20 @@ static uint32_t nearest_even_int8(int8_t *y, const int32_t *x, size_t n, int s, 
     return max;
 }
 
+static void pass(uint8_t *p, const int32_t *x, size_t n, int32_t low, int32_t high) {
+    for (size_t i = 0; i < n; i++)
+        p[i] = (x[i] >= low) & (x[i] <= high);
+}
+
+static uint32_t mask(int32_t *x, const uint8_t *p, size_t n) {
+    uint32_t masked = 0;
+    for (size_t i = 0; i < n; i++) {
+        masked += p[i] == 0;
+        x[i] = p[i] ? x[i] : 0;
+    }
+    return masked;
+}
+
 static uint64_t max_abs(const void *x, FxType type, size_t n) {
     uint64_t max = 0;
     uint32_t max32 = 0;
@@ -213,5 +227,7 @@ const FxKernels FX_KERNELS_TABLE = {
               array_pseudo},
     .narrow = narrow,
     .nearest_even_int8 = nearest_even_int8,
+    .pass = pass,
+    .mask = mask,
     .max_abs = max_abs,
 };

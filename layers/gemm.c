@@ -39,13 +39,11 @@ const FxGemmKernel *fx_gemm_kernel(int i) {
 enum {
     K_BLOCK = 768,         // codes of k in a panel
     K_BLOCK_STREAM = 2304, // the same where c is so large that it is best written once
-    K_BLOCK_16 = 256,      // the same where int32 sums of int16 x int8 products must be exact
     ROW_BLOCK = 192,       // rows of a task
     ROW_BLOCK_STRIDED = 480, // the same where rows run across the lines in memory
     COLUMN_BLOCK = 256,    // columns of a task
     SHARED_ROWS = 96,      // of a task of packing a shared operand; a multiple of every mr and nr
     STRIP_BYTES = 16384,   // of a copied patch block
-    STRIP_K = 16,          // its k is a multiple of this
     SPLIT_COLUMNS = 1024,  // most columns of SPLIT_K
     SMALL_C = 1 << 18,     // bytes of c that favour SPLIT_K
     MEDIUM_C = 1 << 22,
@@ -107,8 +105,21 @@ static const FxGemmKernel *choose_kernel(const FxProduct *p, unsigned cpu) {
     return best;
 }
 
+static int64_t largest_magnitude(FxType type) {
+    return type == FX_INT8 ? 128 : type == FX_UINT8 ? 255 : 32768;
+}
+
 static bool is_wide(FxType type) {
     return type != FX_INT8 && type != FX_UINT8;
+}
+
+// The longest k, a multiple of FX_GEMM_STEP, whose sums a tile holds exactly. Where c is as narrow as the tile's sums,
+// wrapped sums are as good.
+static size_t exact_length(const Plan *p) {
+    if (p->direct || p->kernel->acc != FX_INT32)
+        return SIZE_MAX;
+    const int64_t right = p->planes == 2 ? 128 : largest_magnitude(p->product->b.type);
+    return (size_t)(INT32_MAX / (largest_magnitude(p->product->a.type) * right)) / FX_GEMM_STEP * FX_GEMM_STEP;
 }
 
 // Place of tap k of output coordinate o in the image, or -1.
@@ -156,7 +167,7 @@ static bool shares_right(const Plan *p) {
 
 // A strip: STRIP_BYTES of copied patches, or a panel's worth of them if that is more.
 static size_t strip_bytes(const Plan *p, const FxMatrix *a, size_t rows, size_t width) {
-    const size_t least = a->patch_rows ? STRIP_K * rows : p->k_block * width;
+    const size_t least = a->patch_rows ? FX_GEMM_STEP * rows : p->k_block * width;
     return round_up(larger(least * fx_type_size(a->type), STRIP_BYTES), 64);
 }
 
@@ -164,16 +175,16 @@ static Plan make_plan(const FxProduct *product, const FxWork *work) {
     Plan p = {.product = product, .kernel = choose_kernel(product, work->cpu), .scratch = work->scratch};
     const FxGemmKernel *kernel = p.kernel;
     const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, size = fx_type_size(kernel->packed);
-    const bool wide = kernel->packed == FX_INT16 && (is_wide(product->a.type) || is_wide(product->b.type));
     p.m = fx_matrix_rows(&product->a);
     p.n = fx_matrix_rows(&product->b);
     p.k = fx_matrix_k(&product->a);
     assert(p.k == fx_matrix_k(&product->b));
     assert(product->c_type == FX_INT32 || product->c_type == FX_INT64);
     p.direct = product->c_type == kernel->acc;
-    p.planes = wide && !p.direct && is_wide(product->a.type) && is_wide(product->b.type) ? 2 : 1;
+    p.planes = kernel->packed == FX_INT16 && !p.direct && is_wide(product->a.type) && is_wide(product->b.type) ? 2 : 1;
     const size_t c_bytes = p.m * p.n * fx_type_size(product->c_type);
-    p.k_block = even_block(p.k, wide && !p.direct ? K_BLOCK_16 : c_bytes > STREAM_C ? K_BLOCK_STREAM : K_BLOCK, 16);
+    const size_t k_most = c_bytes > STREAM_C ? K_BLOCK_STREAM : K_BLOCK;
+    p.k_block = even_block(p.k, smaller(k_most, exact_length(&p)), FX_GEMM_STEP);
     if (favours_taps(&product->a, p.k_block)) {
         p.strategy = BY_TAP;
         p.k_block = (size_t)product->a.channels;
@@ -183,8 +194,9 @@ static Plan make_plan(const FxProduct *product, const FxWork *work) {
         p.strategy = choose_strategy(&p);
     p.stream = p.direct && p.k_blocks == 1 && p.strategy != BY_TAP && c_bytes > STREAM_C && (uintptr_t)product->c % 64 == 0 &&
                p.n * fx_type_size(product->c_type) % 64 == 0;
-    p.left_panel = round_up(p.k_block * mr * size + FX_GEMM_SLACK, 64);
-    p.right_panel = round_up((p.k_block * size + fx_type_size(kernel->acc)) * nr + FX_GEMM_SLACK, 64);
+    const size_t steps = round_up(p.k_block, FX_GEMM_STEP) * size; // 64 bytes more: no two panels a power of two apart
+    p.left_panel = round_up(steps * mr, 64) + 64;
+    p.right_panel = round_up((steps + fx_type_size(kernel->acc)) * nr, 64) + 64;
 
     const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr), images = (size_t)product->a.images;
     p.rows = p.strategy == SHARE_LEFT ? round_up(p.m, mr)
@@ -253,7 +265,7 @@ static void pack(const Plan *p, bool is_left, void *panels, size_t row, size_t r
         in.data = (const char *)a->data + (a->patch_rows ? k0 * line + row : row * line + k0) * size;
         put(panels, panel, 0, &in);
     } else if (a->patch_rows) {
-        const size_t step = STRIP_BYTES / (rows * size) / STRIP_K * STRIP_K, lines = larger(step, STRIP_K);
+        const size_t step = STRIP_BYTES / (rows * size) / FX_GEMM_STEP * FX_GEMM_STEP, lines = larger(step, FX_GEMM_STEP);
         in.stride = rows * size;
         in.data = strip;
         for (size_t done = 0; done < k; done += lines) {

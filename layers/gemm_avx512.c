@@ -1,18 +1,8 @@
 // AVX-512 without VNNI: int16 panels, vpmaddwd. 12 x 32 sums fill 24 of the 32 registers.
 #include "formats/cpu.h"
-#include "layers/gemm_pack.h"
+#include "layers/gemm_pack512.h"
 
-#include <immintrin.h>
-
-enum { MR = 12, NR = 32 };
-
-static void pack_left(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
-    fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, MR, 2, 0);
-}
-
-static void pack_right(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
-    fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, NR, 2, NR * sizeof(int32_t));
-}
+enum { MR = FX_GEMM512_MR, NR = FX_GEMM512_NR };
 
 static void tile(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     const __m512i *y = b;
@@ -46,6 +36,14 @@ static void tile(void *c, size_t ldc, const void *a, const void *b, size_t group
 }
 
 enum { CODES16 = 1u << FX_INT8 | 1u << FX_UINT8 | 1u << FX_INT16 };
+
+static void pack_left(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
+    fx_gemm512_left16(panels, panel_bytes, k0, in);
+}
+
+static void pack_right(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
+    fx_gemm512_right16(panels, panel_bytes, k0, in);
+}
 
 const FxGemmKernel fx_gemm_avx512 = {
     .name = "avx512", .cpu = FX_CPU_AVX512, .left = CODES16, .right = CODES16, .packed = FX_INT16, .acc = FX_INT32,

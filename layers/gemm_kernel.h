@@ -22,10 +22,10 @@ typedef struct FxGemmBlock {
     bool lift; // right operand only: the left one is signed
 } FxGemmBlock;
 
-// Packs a block at k0 (a multiple of kr) of panels that are panel_bytes apart. The parts of a panel are packed with
-// ascending k0; in.k is a multiple of kr except in the last part. May write up to FX_GEMM_SLACK bytes past a panel.
+// Packs a block at k0 of panels that are panel_bytes apart. The parts of a panel are packed with ascending k0; k0 and,
+// except in the last part, in.k are multiples of FX_GEMM_STEP. May fill the last step up with codes 0.
 typedef void FxGemmPack(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in);
-enum { FX_GEMM_SLACK = 64, FX_GEMM_TILE_BYTES = 4096 };
+enum { FX_GEMM_STEP = 16, FX_GEMM_TILE_BYTES = 4096 };
 
 // STREAM: SET past the caches where the kernel can; c and its rows are then 64-byte aligned.
 typedef enum FxGemmStore { FX_GEMM_SET, FX_GEMM_ADD, FX_GEMM_STREAM } FxGemmStore;

@@ -2,6 +2,7 @@
 // saved remembers its place in the window. Backward routes each error to its winner; where windows overlap the errors
 // that meet are added exactly, so dx may need more bits than e.
 #include "layers/layer.h"
+#include "layers/map_kernels.h"
 
 #include <assert.h>
 #include <string.h>
@@ -22,39 +23,9 @@ static int plan(FxLayer *l, const char *what, FxError *err) {
     return 0;
 }
 
-// The part of a window that lies inside the image.
-typedef struct Window {
-    int top, left, y0, y1, x0, x1;
-} Window;
-
-static Window window(const FxLayer *l, int oy, int ox) {
-    int top = oy * l->stride - l->pad, left = ox * l->stride - l->pad;
-    return (Window){top, left, top > 0 ? top : 0, top + l->kernel < l->in.h ? top + l->kernel : l->in.h,
-                    left > 0 ? left : 0, left + l->kernel < l->in.w ? left + l->kernel : l->in.w};
-}
-
-static void forward_row32(const FxLayer *l, const int32_t *image, int32_t *y, uint8_t *place, int oy, int ox) {
-    Window v = window(l, oy, ox);
-    size_t c = (size_t)l->in.c;
-    for (int iy = v.y0; iy < v.y1; iy++)
-        for (int ix = v.x0; ix < v.x1; ix++) {
-            const int32_t *x = image + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
-            uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
-            if (iy == v.y0 && ix == v.x0) {
-                memcpy(y, x, c * sizeof *y);
-                memset(place, here, c);
-                continue;
-            }
-            for (size_t i = 0; i < c; i++) {
-                place[i] = x[i] > y[i] ? here : place[i];
-                y[i] = x[i] > y[i] ? x[i] : y[i];
-            }
-        }
-}
-
-static void forward_row(const FxLayer *l, const FxTensor *xt, size_t image, const FxTensor *yt, size_t out, uint8_t *place,
+static void forward_window(const FxLayer *l, const FxTensor *xt, size_t image, const FxTensor *yt, size_t out, uint8_t *place,
                         int oy, int ox) {
-    Window v = window(l, oy, ox);
+    FxWindow v = fx_window(l, oy, ox);
     for (size_t i = 0; i < (size_t)l->in.c; i++) {
         bool first = true;
         for (int iy = v.y0; iy < v.y1; iy++)
@@ -75,36 +46,24 @@ static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, cons
     int images = fx_layer_images(x, l->in);
     size_t image = fx_shape_count(fx_shape_images(l->in, 1)), c = (size_t)l->in.c;
     uint8_t *saved = l->saved.data;
+    const FxMapKernels *kernels = fx_map_kernels(work->cpu);
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1)
     for (int n = 0; n < images; n++)
-        for (int oy = 0; oy < l->out.h; oy++)
-            for (int ox = 0; ox < l->out.w; ox++) {
-                size_t out = (((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w + (size_t)ox) * c;
-                if (x->type == FX_INT32)
-                    forward_row32(l, (const int32_t *)x->data + (size_t)n * image, (int32_t *)y->data + out, saved + out, oy, ox);
-                else
-                    forward_row(l, x, (size_t)n * image, y, out, saved + out, oy, ox);
-            }
+        for (int oy = 0; oy < l->out.h; oy++) {
+            size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
+            if (x->type == FX_INT32)
+                kernels->pool_row(l, (const int32_t *)x->data + (size_t)n * image, (int32_t *)y->data + out, saved + out, oy);
+            else
+                for (int ox = 0; ox < l->out.w; ox++, out += c)
+                    forward_window(l, x, (size_t)n * image, y, out, saved + out, oy, ox);
+        }
 }
 
 // Where the winner of output element (oy, ox, i) lies in its image.
 static size_t winner(const FxLayer *l, int oy, int ox, size_t i, uint8_t place) {
-    Window v = window(l, oy, ox);
+    FxWindow v = fx_window(l, oy, ox);
     size_t iy = (size_t)(v.top + place / l->kernel), ix = (size_t)(v.left + place % l->kernel);
     return (iy * (size_t)l->in.w + ix) * (size_t)l->in.c + i;
-}
-
-// Windows that do not overlap: each input element gets at most one error.
-static void scatter8(const FxLayer *l, const int8_t *e, int8_t *dx, const uint8_t *place, int oy, int ox) {
-    Window v = window(l, oy, ox);
-    size_t c = (size_t)l->in.c;
-    for (int iy = v.y0; iy < v.y1; iy++)
-        for (int ix = v.x0; ix < v.x1; ix++) {
-            int8_t *to = dx + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
-            uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
-            for (size_t i = 0; i < c; i++)
-                to[i] = place[i] == here ? e[i] : 0;
-        }
 }
 
 static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
@@ -112,6 +71,7 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
     int images = fx_layer_images(e, l->out);
     size_t image = fx_shape_count(fx_shape_images(l->in, 1)), c = (size_t)l->in.c, size = fx_type_size(dx->type);
     const uint8_t *saved = l->saved.data;
+    const FxMapKernels *kernels = fx_map_kernels(work->cpu);
     bool apart = l->stride >= l->kernel && e->type == FX_INT8 && dx->type == FX_INT8;
     bool covers = l->stride == l->kernel && l->pad == 0 && l->in.h % l->kernel == 0 && l->in.w % l->kernel == 0;
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1)
@@ -119,18 +79,18 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
         size_t start = (size_t)n * image;
         if (!apart || !covers)
             memset((char *)dx->data + start * size, 0, image * size);
-        for (int oy = 0; oy < l->out.h; oy++)
-            for (int ox = 0; ox < l->out.w; ox++) {
-                size_t out = (((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w + (size_t)ox) * c;
-                if (apart) {
-                    scatter8(l, (const int8_t *)e->data + out, (int8_t *)dx->data + start, saved + out, oy, ox);
-                    continue;
-                }
+        for (int oy = 0; oy < l->out.h; oy++) {
+            size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
+            if (apart) {
+                kernels->unpool_row(l, (const int8_t *)e->data + out, (int8_t *)dx->data + start, saved + out, oy);
+                continue;
+            }
+            for (int ox = 0; ox < l->out.w; ox++, out += c)
                 for (size_t i = 0; i < c; i++) {
                     size_t to = start + winner(l, oy, ox, i, saved[out + i]);
                     fx_tensor_set(dx, to, fx_tensor_get(dx, to) + fx_tensor_get(e, out + i));
                 }
-            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 // y = max(x, 0). saved = 1 where x > 0: the mask comes from the unrounded value, so a positive sum that a later
 // quantiser rounds to code 0 still passes its error.
 #include "layers/layer.h"
+#include "layers/map_kernels.h"
 
 #include <assert.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static int plan(FxLayer *l, const char *what, FxError *err) {
 typedef struct Context {
     const FxTensor *x, *y;
     uint8_t *mask;
+    const FxMapKernels *kernels;
 } Context;
 
 static void forward_range(void *context, size_t first, size_t n, FxStats *stats) {
@@ -22,12 +24,7 @@ static void forward_range(void *context, size_t first, size_t n, FxStats *stats)
     uint8_t *mask = c->mask + first;
     (void)stats;
     if (c->x->type == FX_INT32) {
-        const int32_t *x = (const int32_t *)c->x->data + first;
-        int32_t *y = (int32_t *)c->y->data + first;
-        for (size_t i = 0; i < n; i++) {
-            mask[i] = x[i] > 0;
-            y[i] = x[i] > 0 ? x[i] : 0;
-        }
+        c->kernels->relu((int32_t *)c->y->data + first, mask, (const int32_t *)c->x->data + first, n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -40,7 +37,7 @@ static void forward_range(void *context, size_t first, size_t n, FxStats *stats)
 static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, const FxWork *work, FxAccumulatorCounts *counts) {
     (void)counts;
     assert(x->count == y->count && x->type == y->type);
-    Context context = {x, y, l->saved.data};
+    Context context = {x, y, l->saved.data, fx_map_kernels(work->cpu)};
     fx_work_ranges(work, x->count, forward_range, &context, NULL);
 }
 
@@ -49,10 +46,7 @@ static void backward_range(void *context, size_t first, size_t n, FxStats *stats
     const uint8_t *mask = c->mask + first;
     (void)stats;
     if (c->x->type == FX_INT8) {
-        const int8_t *e = (const int8_t *)c->x->data + first;
-        int8_t *dx = (int8_t *)c->y->data + first;
-        for (size_t i = 0; i < n; i++)
-            dx[i] = mask[i] ? e[i] : 0;
+        c->kernels->relu_back((int8_t *)c->y->data + first, (const int8_t *)c->x->data + first, mask, n);
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -62,7 +56,7 @@ static void backward_range(void *context, size_t first, size_t n, FxStats *stats
 static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
     (void)counts;
     assert(e->count == dx->count && e->type == dx->type);
-    Context context = {e, dx, l->saved.data};
+    Context context = {e, dx, l->saved.data, fx_map_kernels(work->cpu)};
     fx_work_ranges(work, e->count, backward_range, &context, NULL);
 }
 

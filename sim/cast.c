@@ -41,9 +41,7 @@ typedef struct CastContext {
 static void pass_range(const CastContext *c, size_t first, size_t n) {
     if (c->x->type == FX_INT32) {
         int32_t low = c->low < INT32_MIN ? INT32_MIN : (int32_t)c->low, high = c->high > INT32_MAX ? INT32_MAX : (int32_t)c->high;
-        const int32_t *x = (const int32_t *)c->x->data + first;
-        for (size_t i = 0; i < n; i++)
-            c->pass[first + i] = (x[i] >= low) & (x[i] <= high);
+        fx_kernels(c->cast->cpu)->pass(c->pass + first, (const int32_t *)c->x->data + first, n, low, high);
         return;
     }
     for (size_t i = first; i < first + n; i++) {
@@ -95,6 +93,7 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
 }
 
 typedef struct MaskContext {
+    const FxKernels *kernels;
     const FxTensor *t;
     const uint8_t *pass;
 } MaskContext;
@@ -102,23 +101,19 @@ typedef struct MaskContext {
 static void mask_range(void *context, size_t first, size_t n, FxStats *stats) {
     const MaskContext *m = context;
     const uint8_t *pass = m->pass + first;
-    uint64_t masked = 0;
-    for (size_t i = 0; i < n; i++)
-        masked += !pass[i];
-    stats->masked += masked;
     if (m->t->type == FX_INT32) {
-        int32_t *x = (int32_t *)m->t->data + first;
-        for (size_t i = 0; i < n; i++)
-            x[i] = pass[i] ? x[i] : 0;
+        stats->masked += m->kernels->mask((int32_t *)m->t->data + first, pass, n);
         return;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        stats->masked += !pass[i];
         if (!pass[i])
             fx_tensor_set(m->t, first + i, 0);
+    }
 }
 
 void fx_apply_mask(const FxStep *s, const FxTensor *t, const uint8_t *pass, uint64_t *masked) {
-    MaskContext context = {t, pass};
+    MaskContext context = {fx_kernels(s->net->work.cpu), t, pass};
     FxStats stats = {0};
     fx_work_ranges(&s->net->work, t->count, mask_range, &context, &stats);
     *masked += stats.masked;
@@ -182,7 +177,7 @@ static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCo
     int64_t k[FX_BLOCK];
     for (size_t i = first; i < first + n; i += FX_BLOCK) {
         size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
-        FxTensor part = {fx_tensor_at(u->dw, i), u->dw->type, take, u->dw->exponent}, steps = {k, FX_INT64, take, 0};
+        FxTensor part = {fx_tensor_at(u->dw, i), u->dw->type, take, u->dw->exponent}, steps = {k, FX_INT64, take, u->store->exponent};
         FxCast cast = *u->cast;
         cast.element0 = i;
         fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);

@@ -158,15 +158,16 @@ static void backward_product(const FxStep *s, FxNode *node) {
     layer.ops->backward_weights(&layer, &x, &e, &dw, &net->work, &node->sums[FX_GRADIENT]);
     dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
     trace(s, node->id, "sum.gradient", &dw);
+    FxTensor dx = first_images(&node->dx, node->layer.in, s->images);
     if (!node->name.first) {
-        FxTensor dx = first_images(&node->dx, node->layer.in, s->images);
         layer.ops->backward_data(&layer, &e, &dx, &net->work, &node->sums[FX_ERROR]);
         dx.exponent = e.exponent + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
         trace(s, node->id, "sum.error", &dx);
-        hand_down(s, node, &dx);
     }
     fx_update(s, node, &dw); // the operand of the products above keeps the old weights until the next step
     trace(s, node->id, "store.after", &node->store);
+    if (!node->name.first) // last: the maps' errors may lie where dw was
+        hand_down(s, node, &dx);
 }
 
 void fx_step_train(const FxStep *s) {

@@ -14,7 +14,8 @@ typedef struct FxTotals {
     uint64_t store_changed; // codes changed, summed over steps
 } FxTotals;
 
-// Told of every tensor of a step, in order, under the names that tests/golden/wage_step/README.md explains.
+// Told of every tensor of a step, in order; tests/golden/wage_step/README.md explains them (its layerN.poolM is max-pool
+// and pool.argmax, its layerN.activation.relu the relu.mask of layer N - 1). "update" comes in pieces, first to last.
 typedef struct FxTrace {
     void (*tensor)(void *user, int id, const char *what, const FxTensor *tensor);
     void *user;

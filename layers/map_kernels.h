@@ -1,0 +1,32 @@
+// Inner loops of pooling and the rectifier, one table an instruction set, all from the same source.
+#ifndef FX_MAP_KERNELS_H
+#define FX_MAP_KERNELS_H
+
+#include "layers/layer.h"
+
+typedef struct FxMapKernels {
+    unsigned cpu;
+    // Output row oy of one image: y[ox][c] the maxima, place[ox][c] the winner's place in its window.
+    void (*pool_row)(const FxLayer *layer, const int32_t *image, int32_t *y, uint8_t *place, int oy);
+    // Backward of one output row whose windows do not overlap: writes every element that its windows cover.
+    void (*unpool_row)(const FxLayer *layer, const int8_t *e, int8_t *image, const uint8_t *place, int oy);
+    void (*relu)(int32_t *y, uint8_t *mask, const int32_t *x, size_t n);
+    void (*relu_back)(int8_t *dx, const int8_t *e, const uint8_t *mask, size_t n);
+} FxMapKernels;
+
+const FxMapKernels *fx_map_kernels(unsigned cpu); // the last line whose flags are all in cpu
+
+extern const FxMapKernels fx_map_kernels_scalar, fx_map_kernels_avx2, fx_map_kernels_avx512;
+
+// The part of a pooling window that lies inside the image.
+typedef struct FxWindow {
+    int top, left, y0, y1, x0, x1;
+} FxWindow;
+
+static inline FxWindow fx_window(const FxLayer *l, int oy, int ox) {
+    int top = oy * l->stride - l->pad, left = ox * l->stride - l->pad;
+    return (FxWindow){top, left, top > 0 ? top : 0, top + l->kernel < l->in.h ? top + l->kernel : l->in.h,
+                      left > 0 ? left : 0, left + l->kernel < l->in.w ? left + l->kernel : l->in.w};
+}
+
+#endif
