@@ -40,6 +40,9 @@ typedef struct FxKernels {
     void (*pass)(uint8_t *pass, const int32_t *x, size_t n, int32_t low, int32_t high);
     uint32_t (*mask)(int32_t *x, const uint8_t *pass, size_t n);
 
+    // w[i] = w[i] - k[i] held to +-limit; counts as narrow does, *changed the codes that moved; returns the largest |w - k|.
+    uint64_t (*subtract)(void *w, FxType type, const int64_t *k, size_t n, int64_t limit, FxBlockCounts *counts, uint32_t *changed);
+
     uint64_t (*max_abs)(const void *x, FxType type, size_t n);
 } FxKernels;
 

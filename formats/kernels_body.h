@@ -149,6 +149,50 @@ static uint32_t mask(int32_t *x, const uint8_t *p, size_t n) {
     return masked;
 }
 
+static inline int64_t subtract_element(int64_t w, int64_t k, int64_t limit, uint64_t *max, FxBlockCounts *c, uint32_t *changed) {
+    int64_t v = w - k, y = v > limit ? limit : v < -limit ? -limit : v;
+    uint64_t m = round_magnitude(v);
+    *max = m > *max ? m : *max;
+    c->saturated += y != v;
+    c->zeros_out += y == 0;
+    c->at_limit += (y == limit) | (y == -limit);
+    *changed += y != w;
+    return y;
+}
+
+static uint64_t subtract(void *w, FxType type, const int64_t *k, size_t n, int64_t limit, FxBlockCounts *counts, uint32_t *changed) {
+    FxBlockCounts c = {0};
+    uint32_t moved = 0;
+    uint64_t max = 0;
+    switch (type) {
+    case FX_INT8:
+        for (size_t i = 0; i < n; i++)
+            ((int8_t *)w)[i] = (int8_t)subtract_element(((int8_t *)w)[i], k[i], limit, &max, &c, &moved);
+        break;
+    case FX_UINT8:
+        for (size_t i = 0; i < n; i++)
+            ((uint8_t *)w)[i] = (uint8_t)subtract_element(((uint8_t *)w)[i], k[i], limit, &max, &c, &moved);
+        break;
+    case FX_INT16:
+        for (size_t i = 0; i < n; i++)
+            ((int16_t *)w)[i] = (int16_t)subtract_element(((int16_t *)w)[i], k[i], limit, &max, &c, &moved);
+        break;
+    case FX_INT32:
+        for (size_t i = 0; i < n; i++)
+            ((int32_t *)w)[i] = (int32_t)subtract_element(((int32_t *)w)[i], k[i], limit, &max, &c, &moved);
+        break;
+    case FX_INT64:
+        for (size_t i = 0; i < n; i++)
+            ((int64_t *)w)[i] = subtract_element(((int64_t *)w)[i], k[i], limit, &max, &c, &moved);
+        break;
+    }
+    counts->saturated += c.saturated;
+    counts->zeros_out += c.zeros_out;
+    counts->at_limit += c.at_limit;
+    *changed += moved;
+    return max;
+}
+
 static uint64_t max_abs(const void *x, FxType type, size_t n) {
     uint64_t max = 0;
     uint32_t max32 = 0;
@@ -229,5 +273,6 @@ const FxKernels FX_KERNELS_TABLE = {
     .nearest_even_int8 = nearest_even_int8,
     .pass = pass,
     .mask = mask,
+    .subtract = subtract,
     .max_abs = max_abs,
 };

@@ -119,6 +119,34 @@ FX_GEMM_INLINE void fx_gemm512_columns(__m512i out[8], const char *line, size_t 
             out[g] = v[g];
 }
 
+// 16 whole lines of 32 int8 codes: the groups of 16 columns from the first, and of 16 from column 4 * second on.
+FX_GEMM_INLINE void fx_gemm512_two_columns(__m512i a[8], __m512i b[8], const char *line, size_t stride, int second,
+                                           FxType type, FxType packed) {
+    const __m512i bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m512i first = _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+    const __m512i next = _mm512_add_epi32(first, _mm512_set1_epi32(second));
+    __m512i v[4], w[4];
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++, line += 4 * stride) {
+        const __m256i *l0 = (const __m256i *)line, *l1 = (const __m256i *)(line + stride);
+        const __m256i *l2 = (const __m256i *)(line + 2 * stride), *l3 = (const __m256i *)(line + 3 * stride);
+        const __m512i x = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(l0)), _mm256_loadu_si256(l1), 1);
+        const __m512i y = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(l2)), _mm256_loadu_si256(l3), 1);
+        v[g] = _mm512_shuffle_epi8(_mm512_permutex2var_epi32(x, first, y), bytes);
+        w[g] = _mm512_shuffle_epi8(_mm512_permutex2var_epi32(x, next, y), bytes);
+    }
+    if (packed == FX_INT16) {
+        fx_gemm512_widen(a, v, type);
+        fx_gemm512_widen(b, w, type);
+        return;
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++) {
+        a[g] = v[g];
+        b[g] = w[g];
+    }
+}
+
 // Four groups of 12 dwords; the excess of four dwords each is dropped.
 FX_GEMM_INLINE void fx_gemm512_store12(char *out, const __m512i v[4]) {
     const __m512i last = _mm512_setr_epi32(8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27);
@@ -144,16 +172,21 @@ FX_GEMM_INLINE void fx_gemm512_left(void *panels, size_t panel_bytes, size_t k0,
     const __m512i lift = _mm512_set1_epi8(type == FX_INT8 ? -128 : 0);
     const char *data = in->data;
     char *panel = (char *)panels + k0 * MR * size;
-    __m512i v[8];
+    __m512i v[8], w[8];
     if (in->k_is_row) {
         for (size_t k = 0; k < in->k; k += 16, panel += step) {
             char *out = panel;
             for (size_t row = 0; row < in->rows; row += MR, out += panel_bytes) {
                 const char *line = data + k * in->stride + row * (type == FX_INT16 ? 2 : 1);
-                if (in->k - k >= 16)
-                    fx_gemm512_columns(v, line, in->stride, 16, in->rows - row, type, packed);
-                else
-                    fx_gemm512_columns(v, line, in->stride, in->k - k, in->rows - row, type, packed);
+                if (type != FX_INT16 && in->k - k >= 16 && in->rows - row >= 32) {
+                    fx_gemm512_two_columns(v, w, line, in->stride, MR / 4, type, packed);
+                    fx_gemm512_store_left(out, v, lift, packed);
+                    row += MR;
+                    out += panel_bytes;
+                    fx_gemm512_store_left(out, w, lift, packed);
+                    continue;
+                }
+                fx_gemm512_columns(v, line, in->stride, fx_gemm512_least(in->k - k, 16), in->rows - row, type, packed);
                 fx_gemm512_store_left(out, v, lift, packed);
             }
         }
@@ -164,13 +197,8 @@ FX_GEMM_INLINE void fx_gemm512_left(void *panels, size_t panel_bytes, size_t k0,
         for (size_t r = 0; r < FX_GEMM512_LANES; r++)
             line[r] = data + fx_gemm512_least(row + fx_gemm512_least(r, MR - 1), in->rows - 1) * in->stride;
         char *out = panel;
-        size_t k = 0;
-        for (; k + 16 <= in->k; k += 16, out += step) {
-            fx_gemm512_rows(v, line, k, 16, type, packed);
-            fx_gemm512_store_left(out, v, lift, packed);
-        }
-        if (k < in->k) {
-            fx_gemm512_rows(v, line, k, in->k - k, type, packed);
+        for (size_t k = 0; k < in->k; k += 16, out += step) {
+            fx_gemm512_rows(v, line, k, fx_gemm512_least(in->k - k, 16), type, packed);
             fx_gemm512_store_left(out, v, lift, packed);
         }
     }
@@ -187,8 +215,9 @@ FX_GEMM_INLINE __m512i fx_gemm512_store_right(char *out, const __m512i v[8], boo
     return _mm512_madd_epi16(sum, _mm512_set1_epi16(128));
 }
 
-FX_GEMM_INLINE void fx_gemm512_subtract(int32_t *start, __m512i sum) {
-    _mm512_storeu_si512(start, _mm512_sub_epi32(_mm512_loadu_si512(start), sum));
+FX_GEMM_INLINE void fx_gemm512_add_start(int32_t *start, __m512i sum, bool lift) {
+    if (lift)
+        _mm512_storeu_si512(start, _mm512_sub_epi32(_mm512_loadu_si512(start), sum));
 }
 
 // The right operand. lift: also the start values that take the left operand's lift off again.
@@ -197,23 +226,27 @@ FX_GEMM_INLINE void fx_gemm512_right(void *panels, size_t panel_bytes, size_t k0
     enum { NR = FX_GEMM512_NR, LANES = FX_GEMM512_LANES };
     const size_t size = packed == FX_INT16 ? 2 : 1, step = 16 * NR * size;
     const char *data = in->data;
-    __m512i v[8];
+    __m512i v[8], w[8];
     if (k0 == 0)
         for (size_t row = 0; row < in->rows; row += NR)
             memset((char *)panels + row / NR * panel_bytes, 0, FX_GEMM512_HEADER);
     char *const first = (char *)panels + FX_GEMM512_HEADER + k0 * NR * size;
     if (in->k_is_row) {
         for (size_t k = 0; k < in->k; k += 16)
-            for (size_t row = 0; row < in->rows; row += LANES) {
+            for (size_t row = 0; row < in->rows; row += LANES) { // two halves of a panel at once where they are whole
                 const size_t offset = row / NR * panel_bytes, half = row % NR;
                 const char *line = data + k * in->stride + row * (type == FX_INT16 ? 2 : 1);
-                if (in->k - k >= 16)
-                    fx_gemm512_columns(v, line, in->stride, 16, in->rows - row, type, packed);
-                else
-                    fx_gemm512_columns(v, line, in->stride, in->k - k, in->rows - row, type, packed);
-                const __m512i sum = fx_gemm512_store_right(first + offset + k / 16 * step + half * 4, v, lift, packed);
-                if (lift)
-                    fx_gemm512_subtract((int32_t *)((char *)panels + offset) + half, sum);
+                char *out = first + offset + k / 16 * step + half * 4;
+                int32_t *start = (int32_t *)((char *)panels + offset) + half;
+                if (type != FX_INT16 && in->k - k >= 16 && half == 0 && in->rows - row >= 32) {
+                    fx_gemm512_two_columns(v, w, line, in->stride, LANES / 4, type, packed);
+                    fx_gemm512_add_start(start, fx_gemm512_store_right(out, v, lift, packed), lift);
+                    fx_gemm512_add_start(start + LANES, fx_gemm512_store_right(out + 64, w, lift, packed), lift);
+                    row += LANES;
+                    continue;
+                }
+                fx_gemm512_columns(v, line, in->stride, fx_gemm512_least(in->k - k, 16), in->rows - row, type, packed);
+                fx_gemm512_add_start(start, fx_gemm512_store_right(out, v, lift, packed), lift);
             }
         return;
     }
@@ -225,14 +258,10 @@ FX_GEMM_INLINE void fx_gemm512_right(void *panels, size_t panel_bytes, size_t k0
         char *out = first + offset + half * 4;
         __m512i sum = _mm512_setzero_si512();
         for (size_t k = 0; k < in->k; k += 16, out += step) {
-            if (in->k - k >= 16)
-                fx_gemm512_rows(v, line, k, 16, type, packed);
-            else
-                fx_gemm512_rows(v, line, k, in->k - k, type, packed);
+            fx_gemm512_rows(v, line, k, fx_gemm512_least(in->k - k, 16), type, packed);
             sum = _mm512_add_epi32(sum, fx_gemm512_store_right(out, v, lift, packed));
         }
-        if (lift)
-            fx_gemm512_subtract((int32_t *)((char *)panels + offset) + half, sum);
+        fx_gemm512_add_start((int32_t *)((char *)panels + offset) + half, sum, lift);
     }
 }
 

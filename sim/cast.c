@@ -140,33 +140,6 @@ typedef struct UpdateContext {
     int64_t limit;
 } UpdateContext;
 
-// What an update did to one block of kept weights.
-static void update_block(const FxTensor *store, size_t first, const int64_t *k, size_t n, int64_t limit, FxStats *stats, uint64_t *changed) {
-    uint32_t saturated = 0, zeros = 0, at_limit = 0, moved = 0;
-    int64_t max = 0;
-    int8_t *w8 = store->type == FX_INT8 ? (int8_t *)store->data + first : NULL;
-    for (size_t i = 0; i < n; i++) {
-        int64_t w = w8 ? w8[i] : fx_tensor_get(store, first + i), v = w - k[i];
-        int64_t c = v > limit ? limit : v < -limit ? -limit : v, m = v < 0 ? -v : v;
-        saturated += c != v;
-        zeros += c == 0;
-        at_limit += (c == limit) | (c == -limit);
-        moved += c != w;
-        max = m > max ? m : max;
-        if (w8)
-            w8[i] = (int8_t)c;
-        else
-            fx_tensor_set(store, first + i, c);
-    }
-    stats->n += n;
-    stats->saturated += saturated;
-    stats->zeros_in += zeros;
-    stats->zeros_out += zeros;
-    stats->at_limit += at_limit;
-    *changed += moved;
-    fx_stats_max(stats, (uint64_t)max, store->exponent);
-}
-
 typedef struct UpdateCounts {
     FxStats gradient, store;
     uint64_t changed;
@@ -183,7 +156,13 @@ static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCo
         fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);
         if (trace)
             trace->tensor(trace->user, id, "update", &steps);
-        update_block(u->store, i, k, take, u->limit, &counts->store, &counts->changed);
+        FxBlockCounts block = {0};
+        uint32_t changed = 0;
+        uint64_t max = fx_kernels(cast.cpu)->subtract(fx_tensor_at(u->store, i), u->store->type, k, take, u->limit, &block, &changed);
+        FxStats done = {.n = take, .saturated = block.saturated, .zeros_in = block.zeros_out, .zeros_out = block.zeros_out,
+                        .at_limit = block.at_limit, .max_abs = max, .max_exponent = u->store->exponent};
+        fx_stats_add(&counts->store, &done);
+        counts->changed += changed;
     }
 }
 

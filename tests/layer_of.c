@@ -18,6 +18,10 @@ uint64_t draw(uint64_t n) {
     return slow_mix(++calls) % n;
 }
 
+int any_threads(void) {
+    return draw(32) ? 1 : 2 + (int)draw(2);
+}
+
 uint64_t type_max(FxType type) {
     switch (type) {
     case FX_INT8: return 128;

@@ -15,6 +15,9 @@ typedef struct Geometry {
 // A new number at each call, the same sequence in each run. 0 <= number < n.
 uint64_t draw(uint64_t n);
 
+// 1, and now and then 2 or 3: idle threads spin, which costs more than these small problems.
+int any_threads(void);
+
 // Codes of the type: all of them, or with half = true only those whose sum and difference of two stay inside.
 FxTensor random_codes(FxType type, size_t count, bool half);
 uint64_t type_max(FxType type); // largest magnitude

@@ -35,7 +35,7 @@ static void for_every_convolution(Check *check) {
                                   channels[c / CHANNELS], channels[c % CHANNELS], kernel, stride, pad,
                                   types[draw(3)], types[draw(3)], types[draw(3)]};
                     FxLayer l = layer_of(&g);
-                    check(&g, &l, any_cpu(), 1 + (int)draw(3));
+                    check(&g, &l, any_cpu(), any_threads());
                 }
 }
 
@@ -45,7 +45,7 @@ static void for_every_fully_connected(Check *check) {
             Geometry g = {&fx_fc_ops, 1 + (int)draw(3), 1 + (int)draw(5), 1 + (int)draw(5), channels[c / CHANNELS],
                           channels[c % CHANNELS], 1, 1, 0, types[t % 3], types[t / 3 % 3], types[t / 9]};
             FxLayer l = layer_of(&g);
-            check(&g, &l, any_cpu(), 1 + (int)draw(3));
+            check(&g, &l, any_cpu(), any_threads());
         }
 }
 
