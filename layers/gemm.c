@@ -289,27 +289,32 @@ static void pack(const Plan *p, bool is_left, void *panels, size_t row, size_t r
     }
 }
 
-// c = (add ? c : 0) + factor * tile, element by element, modulo 2^32 or 2^64.
-static void fold(const Plan *p, void *c, const void *tile, size_t rows, size_t columns, bool add, int factor) {
+// c = (add ? c : 0) + (tile << shift), element by element, modulo 2^32 or 2^64.
+static void fold(const Plan *p, void *c, const void *tile, size_t rows, size_t columns, bool add, int shift) {
     const size_t nr = (size_t)p->kernel->nr;
-    const bool wide = p->kernel->acc == FX_INT64;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < columns; j++) {
-            const int64_t sum = wide ? ((const int64_t *)tile)[r * nr + j] : ((const int32_t *)tile)[r * nr + j];
-            const uint64_t scaled = (uint64_t)sum * (uint64_t)factor;
-            if (p->product->c_type == FX_INT32) {
-                uint32_t *out = (uint32_t *)c + r * p->n + j;
-                *out = (add ? *out : 0) + (uint32_t)scaled;
-            } else {
-                uint64_t *out = (uint64_t *)c + r * p->n + j;
-                *out = (add ? *out : 0) + scaled;
-            }
-        }
+    for (size_t r = 0; r < rows; r++) {
+        uint32_t *narrow = (uint32_t *)c + r * p->n;
+        uint64_t *wide = (uint64_t *)c + r * p->n;
+        const int32_t *sum32 = (const int32_t *)tile + r * nr;
+        const int64_t *sum64 = (const int64_t *)tile + r * nr;
+        if (p->product->c_type == FX_INT32 && p->kernel->acc == FX_INT32)
+            for (size_t j = 0; j < columns; j++)
+                narrow[j] = (add ? narrow[j] : 0) + ((uint32_t)sum32[j] << shift);
+        else if (p->product->c_type == FX_INT32)
+            for (size_t j = 0; j < columns; j++)
+                narrow[j] = (add ? narrow[j] : 0) + (uint32_t)((uint64_t)sum64[j] << shift);
+        else if (p->kernel->acc == FX_INT32)
+            for (size_t j = 0; j < columns; j++)
+                wide[j] = (add ? wide[j] : 0) + ((uint64_t)sum32[j] << shift);
+        else
+            for (size_t j = 0; j < columns; j++)
+                wide[j] = (add ? wide[j] : 0) + ((uint64_t)sum64[j] << shift);
+    }
 }
 
 // The rows x columns block of c at (row, column): all tiles of two packed blocks.
 static void multiply(const Plan *p, char *c, const char *left, const char *right, size_t row, size_t rows,
-                     size_t column, size_t columns, size_t k, bool add, int factor) {
+                     size_t column, size_t columns, size_t k, bool add, int shift) {
     const FxGemmKernel *kernel = p->kernel;
     const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, groups = blocks(k, (size_t)kernel->kr);
     const size_t size = fx_type_size(p->product->c_type);
@@ -319,11 +324,11 @@ static void multiply(const Plan *p, char *c, const char *left, const char *right
         const char *a = left;
         for (size_t i = 0; i < rows; i += mr, a += p->left_panel) {
             char *to = c + ((row + i) * p->n + column + j) * size;
-            if (p->direct && factor == 1 && rows - i >= mr && columns - j >= nr) {
+            if (p->direct && shift == 0 && rows - i >= mr && columns - j >= nr) {
                 kernel->tile(to, p->n, a, right, groups, store);
             } else {
                 kernel->tile(tile, nr, a, right, groups, FX_GEMM_SET);
-                fold(p, to, tile, smaller(mr, rows - i), smaller(nr, columns - j), add, factor);
+                fold(p, to, tile, smaller(mr, rows - i), smaller(nr, columns - j), add, shift);
             }
         }
     }
@@ -368,7 +373,7 @@ static void run_rows(const Plan *p, int task, int thread) {
         pack(p, true, left, row, rows, block * p->k_block, block_k(p, block), 0, strip);
         for (int plane = 0; plane < p->planes; plane++)
             multiply(p, p->product->c, left, shared_right(p, block, plane), row, rows, 0, p->n, block_k(p, block),
-                     block > 0 || plane > 0, plane == 0 ? 1 : 256);
+                     block > 0 || plane > 0, plane == 0 ? 0 : 8);
     }
 }
 
@@ -392,7 +397,7 @@ static void run_taps(const Plan *p, int task, int thread) {
         p->kernel->pack_left(left, p->left_panel, 0, &in);
         for (int part = 0; part < p->planes; part++, add = true)
             multiply(p, sums, left, shared_right(p, (size_t)tap, part), 0, images, 0, p->n, in.k, add,
-                     part == 0 ? 1 : 256);
+                     part == 0 ? 0 : 8);
     }
     if (!add)
         memset(sums, 0, images * line);
@@ -408,7 +413,7 @@ static void run_columns(const Plan *p, int task, int thread) {
         for (int plane = 0; plane < p->planes; plane++) {
             pack(p, false, right, column, columns, block * p->k_block, block_k(p, block), plane, strip);
             multiply(p, p->product->c, shared_left(p, block), right, 0, p->m, column, columns, block_k(p, block),
-                     block > 0 || plane > 0, plane == 0 ? 1 : 256);
+                     block > 0 || plane > 0, plane == 0 ? 0 : 8);
         }
 }
 
@@ -429,7 +434,7 @@ static void run_k(const Plan *p, int task, int thread) {
             for (size_t row = 0; row < p->m; row += p->rows) {
                 const size_t rows = smaller(p->rows, p->m - row);
                 pack(p, true, left, row, rows, k0, k, 0, strip);
-                multiply(p, c, left, right, row, rows, 0, p->n, k, block > first || plane > 0, plane == 0 ? 1 : 256);
+                multiply(p, c, left, right, row, rows, 0, p->n, k, block > first || plane > 0, plane == 0 ? 0 : 8);
             }
         }
 }

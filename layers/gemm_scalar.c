@@ -1,4 +1,4 @@
-// The kernels in plain C: every other kernel gives the same sums.
+// The kernels in plain C: every other kernel gives the same sums. A row at a time, so that compilers vectorise it.
 #include "formats/cpu.h"
 #include "layers/gemm_pack.h"
 
@@ -14,19 +14,17 @@ static void pack_right16(void *panels, size_t panel_bytes, size_t k0, const FxGe
 
 // Sums modulo 2^32: the caller keeps k so short that they fit, or wants them wrapped.
 static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
-    uint32_t sum[MR][NR];
-    const int16_t *x = a;
-    for (int r = 0; r < MR; r++)
-        memcpy(sum[r], b, sizeof sum[r]);
-    const int16_t *y = (const int16_t *)((const char *)b + sizeof sum[0]);
-    for (size_t k = 0; k < groups; k++, x += MR, y += NR)
-        for (int r = 0; r < MR; r++)
+    uint32_t *out = c, sum[NR];
+    for (int r = 0; r < MR; r++, out += ldc) {
+        const int16_t *x = (const int16_t *)a + r, *y = (const int16_t *)((const char *)b + sizeof sum);
+        memcpy(sum, b, sizeof sum);
+        for (size_t k = 0; k < groups; k++, x += MR, y += NR)
+#pragma GCC unroll 1
             for (int j = 0; j < NR; j++)
-                sum[r][j] += (uint32_t)((int32_t)x[r] * y[j]);
-    uint32_t *out = c;
-    for (int r = 0; r < MR; r++, out += ldc)
+                sum[j] += (uint32_t)((int32_t)*x * y[j]);
         for (int j = 0; j < NR; j++)
-            out[j] = sum[r][j] + (store == FX_GEMM_ADD ? out[j] : 0);
+            out[j] = sum[j] + (store == FX_GEMM_ADD ? out[j] : 0);
+    }
 }
 
 static void pack_left32(void *panels, size_t panel_bytes, size_t k0, const FxGemmBlock *in) {
@@ -38,19 +36,17 @@ static void pack_right32(void *panels, size_t panel_bytes, size_t k0, const FxGe
 }
 
 static void tile32(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
-    uint64_t sum[MR][NR];
-    const int32_t *x = a;
-    for (int r = 0; r < MR; r++)
-        memcpy(sum[r], b, sizeof sum[r]);
-    const int32_t *y = (const int32_t *)((const char *)b + sizeof sum[0]);
-    for (size_t k = 0; k < groups; k++, x += MR, y += NR)
-        for (int r = 0; r < MR; r++)
+    uint64_t *out = c, sum[NR];
+    for (int r = 0; r < MR; r++, out += ldc) {
+        const int32_t *x = (const int32_t *)a + r, *y = (const int32_t *)((const char *)b + sizeof sum);
+        memcpy(sum, b, sizeof sum);
+        for (size_t k = 0; k < groups; k++, x += MR, y += NR)
+#pragma GCC unroll 1
             for (int j = 0; j < NR; j++)
-                sum[r][j] += (uint64_t)((int64_t)x[r] * y[j]);
-    uint64_t *out = c;
-    for (int r = 0; r < MR; r++, out += ldc)
+                sum[j] += (uint64_t)((int64_t)*x * y[j]);
         for (int j = 0; j < NR; j++)
-            out[j] = sum[r][j] + (store == FX_GEMM_ADD ? out[j] : 0);
+            out[j] = sum[j] + (store == FX_GEMM_ADD ? out[j] : 0);
+    }
 }
 
 enum {

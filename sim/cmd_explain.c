@@ -50,7 +50,7 @@ static int bits_of(unsigned __int128 x) {
     return bits;
 }
 
-static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c, FxProductKind kind, const char *when) {
+static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c, FxProductKind kind) {
     static const char *const names[] = {"forward", "error", "gradient"};
     const FxLayer *l = &node->layer;
     const FxAccumulator *acc = &c->accumulator[kind];
@@ -64,26 +64,24 @@ static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c
     fx_policy_print(inner, sizeof inner, &acc->inner);
     fx_policy_print(outer, sizeof outer, &acc->outer);
     unsigned __int128 bound = (unsigned __int128)k[kind] * l->max_product[kind];
-    fact(f, "%s%s %s = integer (fixed x fixed grids): %s x %s, %zu products of at most %llu need %d bits; sums in %s", when,
+    fact(f, "%s %s product = integer (fixed x fixed grids): %s x %s, %zu products of at most %llu need %d bits; sums in %s",
          node->name.name, names[kind], fx_type_name(left->type), fx_type_name(right->type), k[kind],
          (unsigned long long)l->max_product[kind], bits_of(bound), fx_type_name(sums->type));
-    fact(f, "%s%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", when, node->name.name, names[kind], inner, acc->group,
+    fact(f, "%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", node->name.name, names[kind], inner, acc->group,
          acc->chunk, acc->chunk ? outer : "none", acc->shift);
 }
 
-static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int index, const char *when, bool first) {
+static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int index) {
     const FxNode *node = fx_net_product(&run->net, index);
     const FxLayer *l = &node->layer;
     const FxLayerConfig *c = &phase->layers[index];
     const char *name = node->name.name;
     char text[FX_QUANTISER_TEXT];
-    if (first) {
-        size_t macs = l->weights * (size_t)l->out.h * (size_t)l->out.w;
-        fact(f, "%s shape = %dx%dx%d to %dx%dx%d, window %d, stride %d, padding %d", name, l->in.h, l->in.w, l->in.c, l->out.h,
-             l->out.w, l->out.c, l->kernel, l->stride, l->pad);
-        fact(f, "%s weights = %zu (fan-in %zu, alpha %d), %zu bytes kept, %zu multiply-adds an image forward", name, l->weights,
-             l->fan_in, 1 << node->alpha, l->weights * fx_type_size(node->store.type), macs);
-    }
+    size_t macs = l->weights * (size_t)l->out.h * (size_t)l->out.w;
+    fact(f, "%s shape = %dx%dx%d to %dx%dx%d, window %d, stride %d, padding %d", name, l->in.h, l->in.w, l->in.c, l->out.h,
+         l->out.w, l->out.c, l->kernel, l->stride, l->pad);
+    fact(f, "%s weights = %zu (fan-in %zu, alpha %d), %zu bytes kept, %zu multiply-adds an image forward", name, l->weights,
+         l->fan_in, 1 << node->alpha, l->weights * fx_type_size(node->store.type), macs);
     for (int i = 0; fx_site_info(i); i++) {
         const FxSiteInfo *site = fx_site_info(i);
         const FxSiteConfig *s = &c->site[site->site];
@@ -93,13 +91,38 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
             continue;
         if (s->on)
             fx_quantiser_print(text, &s->q);
-        fact(f, "%s%s %s = %s%s", when, name, site->name, s->on ? text : "none", s->on && s->clip ? ", clip mask" : "");
+        fact(f, "%s %s = %s%s", name, site->name, s->on ? text : "none", s->on && s->clip ? ", clip mask" : "");
     }
-    fact(f, "%s%s error.at = %s, gamma %d", when, name, c->error_before_masks ? "before-masks" : "between-masks", 1 << c->error_lower);
-    fact(f, "%s%s store.clip = %.9g (%lld steps)", when, name, ldexp((double)c->store_limit, -c->site[FX_SITE_STORE].q.grid.fraction),
+    fact(f, "%s error.at = %s, gamma %d", name, c->error_before_masks ? "before-masks" : "between-masks", 1 << c->error_lower);
+    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, -c->site[FX_SITE_STORE].q.grid.fraction),
          (long long)c->store_limit);
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
-        explain_product(f, node, c, (FxProductKind)kind, when);
+        explain_product(f, node, c, (FxProductKind)kind);
+}
+
+// Whether the text holds this line.
+static bool has_line(const char *text, const char *line, size_t length) {
+    for (const char *p = text; p && *p; p += strcspn(p, "\n") + 1)
+        if (strcspn(p, "\n") == length && !strncmp(p, line, length))
+            return true;
+    return false;
+}
+
+static void explain_phase(Facts *f, FxRun *run, const FxPhase *phase) {
+    fact(f, "update.rate = %d * 2^%d = %.17g (in %s)", (int)phase->rate.mantissa, (int)phase->rate.exponent,
+         ldexp(phase->rate.mantissa, phase->rate.exponent), fx_recipe_text(&run->recipe, "update.rate-unit"));
+    fact(f, "augment = pad %d, flip %s", phase->augment.pad, phase->augment.flip ? "yes" : "no");
+    for (int i = 0; i < run->net.product_count; i++)
+        explain_layer(f, run, phase, i);
+}
+
+// Of later phases only what changes.
+static void explain_changes(Facts *f, const Facts *before, const Facts *after, uint64_t start) {
+    for (const char *p = after->text; p && *p; p += strcspn(p, "\n") + 1) {
+        size_t n = strcspn(p, "\n");
+        if (!has_line(before->text, p, n))
+            fact(f, "from step %llu: %.*s", (unsigned long long)start, (int)n, p);
+    }
 }
 
 static void explain_run(Facts *f, FxRun *run) {
@@ -115,17 +138,20 @@ static void explain_run(Facts *f, FxRun *run) {
     fact(f, "input.map = %s", fx_recipe_text(&run->recipe, "input.map"));
     fact(f, "init = %s, floor %s", fx_recipe_text(&run->recipe, "init.law"), fx_recipe_text(&run->recipe, "init.floor"));
     fact(f, "memory = %.1f MB of buffers, data set aside", (double)run->net.memory.size / 1e6);
+    Facts before = {0};
     for (int p = 0; p < c->phase_count; p++) {
-        const FxPhase *phase = &c->phases[p];
-        char when[48] = "";
-        if (p)
-            snprintf(when, sizeof when, "from step %llu: ", (unsigned long long)phase->start);
-        fact(f, "%supdate.rate = %d * 2^%d = %.17g (in %s)", when, (int)phase->rate.mantissa, (int)phase->rate.exponent,
-             ldexp(phase->rate.mantissa, phase->rate.exponent), fx_recipe_text(&run->recipe, "update.rate-unit"));
-        fact(f, "%saugment = pad %d, flip %s", when, phase->augment.pad, phase->augment.flip ? "yes" : "no");
-        for (int i = 0; i < run->net.product_count; i++)
-            explain_layer(f, run, phase, i, when, p == 0);
+        Facts after = {0};
+        explain_phase(&after, run, &c->phases[p]);
+        if (p == 0)
+            for (const char *line = after.text; line && *line; line += strcspn(line, "\n") + 1)
+                fact(f, "%.*s", (int)strcspn(line, "\n"), line);
+        else
+            explain_changes(f, &before, &after, c->phases[p].start);
+        f->failed |= after.failed;
+        free(before.text);
+        before = after;
     }
+    free(before.text);
 }
 
 static int collect(Facts *f, FxOptions *o, FxError *err) {
@@ -138,14 +164,6 @@ static int collect(Facts *f, FxOptions *o, FxError *err) {
         fact(f, "warning = %.*s", (int)strcspn(p, "\n"), p);
     fx_run_free(&run);
     return f->failed ? fx_fail_memory(err, "explain", f->size) : 0;
-}
-
-// Whether the text holds this line.
-static bool has_line(const char *text, const char *line, size_t length) {
-    for (const char *p = text; p && *p; p += strcspn(p, "\n") + 1)
-        if (strcspn(p, "\n") == length && !strncmp(p, line, length))
-            return true;
-    return false;
 }
 
 static int print_missing(const char *mark, const char *text, const char *other) {

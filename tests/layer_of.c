@@ -167,6 +167,14 @@ bool cpu_level(int i, unsigned *cpu) {
     return fx_cpu_level(i) && fx_cpu_parse(cpu, fx_cpu_level(i), &err) == 0;
 }
 
+unsigned any_cpu(void) {
+    unsigned cpu = 0, found = 0;
+    for (int i = 0; cpu_level(i, &cpu); i++)
+        if (draw((uint64_t)i + 1) == 0)
+            found = cpu;
+    return found;
+}
+
 void geometry_print(char *text, size_t size, const Geometry *g) {
     snprintf(text, size, "%s n %d h %d w %d ci %d co %d kernel %d stride %d pad %d, x %s w %s e %s", g->ops->name, g->n, g->h,
              g->w, g->ci, g->co, g->kernel, g->stride, g->pad, fx_type_name(g->x), fx_type_name(g->weight),

@@ -39,6 +39,8 @@ FxTensor product_run(const FxLayer *l, FxProductKind kind, const FxTensor *left,
 // Product k, in the accumulator's order, of output number `out`, from the definitions in design.md 3.
 Wide product_term(const FxLayer *l, FxProductKind kind, const FxTensor *left, const FxTensor *right, size_t out, size_t k);
 
+unsigned any_cpu(void); // one of this machine's instruction sets
+
 // Line i of the instruction sets of this machine; false past the last.
 bool cpu_level(int i, unsigned *cpu);
 

@@ -82,9 +82,8 @@ static Geometry any_geometry(void) {
 
 // All sums, the count of additions out of range and the largest magnitude.
 static uint64_t check_product(const Geometry *g, const FxLayer *l, FxProductKind kind, const FxTensor *left, const FxTensor *right) {
-    unsigned cpu = 0;
+    unsigned cpu = any_cpu();
     int threads = any_threads();
-    for (int i = 0, n = (int)draw(4); i <= n && cpu_level(i, &cpu); i++) {}
     FxAccumulatorCounts counts = {.overflow = 10, .max_abs = 1};
     FxTensor y = product_run(l, kind, left, right, cpu, threads, &counts);
     size_t k = product_k(l, kind);

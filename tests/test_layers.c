@@ -16,14 +16,6 @@ static const FxType types[] = {FX_INT8, FX_UINT8, FX_INT16};
 
 typedef void Check(const Geometry *g, const FxLayer *l, unsigned cpu, int threads);
 
-static unsigned any_cpu(void) {
-    unsigned cpu = 0, found = 0, lines = 0;
-    for (int i = 0; cpu_level(i, &cpu); i++)
-        if (draw(++lines) == 0)
-            found = cpu;
-    return found;
-}
-
 // Every kernel, stride, padding and pair of channels; batch, sizes, types, threads and instruction set as drawn.
 static void for_every_convolution(Check *check) {
     for (int kernel = 1; kernel <= 5; kernel++)
