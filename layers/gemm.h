@@ -44,8 +44,9 @@ typedef struct FxProduct {
 // Bytes of work->scratch that fx_gemm needs for this product (pointers in it are not read).
 size_t fx_gemm_scratch(const FxProduct *product, const FxWork *work);
 
-// Any operand types. int8 and uint8 operands run in int32 tiles of proved length (k at most 133,144 codes of
-// +-127 between two additions into int64; shorter for wider ranges), wider ones in int64 scalar code.
+// Any operand types. int8, uint8 and int16 operands run in int32 tiles so short that their sums are exact (a second
+// int16 operand as 256 * high + low), which are added in c's type; int32 operands run in int64 scalar code. The result
+// never depends on work. A large c is written faster where it is 64-byte aligned and n is a multiple of 16.
 void fx_gemm(const FxProduct *product, const FxWork *work);
 
 #endif

@@ -1,4 +1,4 @@
-// The kernels in plain C: every other kernel gives the same sums. A row at a time, so that compilers vectorise it.
+// The kernels in plain C: every other kernel gives the same sums.
 #include "formats/cpu.h"
 #include "layers/gemm_pack.h"
 
@@ -12,7 +12,8 @@ static void pack_right16(void *panels, size_t panel_bytes, size_t k0, const FxGe
     fx_gemm_pack_panels(panels, panel_bytes, k0, in, FX_INT16, NR, 1, NR * sizeof(int32_t));
 }
 
-// Sums modulo 2^32: the caller keeps k so short that they fit, or wants them wrapped.
+// Sums modulo 2^32: the caller keeps k so short that they fit, or wants them wrapped. A row at a time, so that
+// compilers keep it in vectors.
 static void tile16(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
     uint32_t *out = c, sum[NR];
     for (int r = 0; r < MR; r++, out += ldc) {
@@ -36,17 +37,17 @@ static void pack_right32(void *panels, size_t panel_bytes, size_t k0, const FxGe
 }
 
 static void tile32(void *c, size_t ldc, const void *a, const void *b, size_t groups, FxGemmStore store) {
-    uint64_t *out = c, sum[NR];
-    for (int r = 0; r < MR; r++, out += ldc) {
-        const int32_t *x = (const int32_t *)a + r, *y = (const int32_t *)((const char *)b + sizeof sum);
-        memcpy(sum, b, sizeof sum);
-        for (size_t k = 0; k < groups; k++, x += MR, y += NR)
-#pragma GCC unroll 1
+    uint64_t sum[MR][NR], *out = c;
+    const int32_t *x = a, *y = (const int32_t *)((const char *)b + sizeof sum[0]);
+    for (int r = 0; r < MR; r++)
+        memcpy(sum[r], b, sizeof sum[r]);
+    for (size_t k = 0; k < groups; k++, x += MR, y += NR)
+        for (int r = 0; r < MR; r++)
             for (int j = 0; j < NR; j++)
-                sum[j] += (uint64_t)((int64_t)*x * y[j]);
+                sum[r][j] += (uint64_t)((int64_t)x[r] * y[j]);
+    for (int r = 0; r < MR; r++, out += ldc)
         for (int j = 0; j < NR; j++)
-            out[j] = sum[j] + (store == FX_GEMM_ADD ? out[j] : 0);
-    }
+            out[j] = sum[r][j] + (store == FX_GEMM_ADD ? out[j] : 0);
 }
 
 enum {

@@ -16,8 +16,8 @@ static int plan_product(FxLayer *l, FxShape image, const char *what, FxError *er
     l->out = (FxShape){image.n, h / l->stride + 1, w / l->stride + 1, l->count};
     l->fan_in = (size_t)k * (size_t)k * (size_t)image.c;
     l->weights = l->fan_in * (size_t)l->count;
-    if (l->weights > (size_t)1 << 31)
-        return fx_fail(err, FX_EXIT_USAGE, "%s: %zu weights; at most 2^31", what, l->weights);
+    if (l->weights > INT32_MAX)
+        return fx_fail(err, FX_EXIT_USAGE, "%s: %zu weights; at most 2^31 - 1", what, l->weights);
     return 0;
 }
 

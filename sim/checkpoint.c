@@ -23,7 +23,7 @@ static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
     const FxTotals *t = &run->totals;
     const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
                                      (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
-                                     t->saturated, t->store_changed, 0};
+                                     t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent};
     memcpy(packed, values, sizeof values);
 }
 
@@ -32,6 +32,7 @@ static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
     run->images = packed[1];
     run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, packed[7],
                              packed[8], packed[9]};
+    run->loss_exponent = (int)(int64_t)packed[10];
 }
 
 static FxTensor array64(void *data, size_t count) {
@@ -247,7 +248,9 @@ static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *pa
     if (results != FX_RESULTS_VERSION)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made by results_version %llu, this program has %d", path,
                        (unsigned long long)results, FX_RESULTS_VERSION);
-    if (items != (uint64_t)item_count(run) || mark->status > FX_STALLED)
+    if (mark->status > FX_STALLED)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: status %u; 0 to %d are known", path, (unsigned)mark->status, FX_STALLED);
+    if (items != (uint64_t)item_count(run))
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: holds %llu arrays, this run has %d", path, (unsigned long long)items,
                        item_count(run));
     return 0;
@@ -294,18 +297,23 @@ int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *fou
     *found = 0;
     if (paths(path, directory, err))
         return -1;
-    for (int i = 0; i < 2; i++) {
+    FxError first = {0}, why = {0};
+    for (int i = 0; i < 3; i++) {
         if (access(path[i], F_OK))
             continue;
-        if (fx_checkpoint_read_file(run, path[i], mark, err) == 0) {
+        if (fx_checkpoint_read_file(run, path[i], mark, &why) == 0) {
+            if (first.text[0])
+                fx_warn(warnings, "%s; the one before it is used", first.text);
             *found = 1;
             return 0;
         }
-        if (i == 0 && access(path[1], F_OK) == 0) {
-            fx_warn(warnings, "%s; the one before it is used", err->text);
-            continue;
-        }
-        return -1;
+        if (i == 2) // may have been cut off while it was written
+            break;
+        if (first.text[0])
+            return fx_fail(err, FX_EXIT_CHECKPOINT, "%s; and %s", first.text, why.text);
+        first = why;
     }
-    return 0;
+    if (first.text[0])
+        *err = first;
+    return first.text[0] ? -1 : 0;
 }

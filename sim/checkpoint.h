@@ -17,8 +17,9 @@ typedef struct FxMark {
 // CRC-32 and elements, and last a CRC-32 of all before it. Errors: exit code 1; the old files stay.
 int fx_checkpoint_write(FxRun *run, const char *directory, const FxMark *mark, FxError *err);
 
-// Reads DIR/checkpoint, or where that is damaged or missing DIR/checkpoint.previous. *found = 0: neither is there.
-// Errors: exit code 5, no file fits this run; what was damaged is said in warnings.
+// Reads DIR/checkpoint, or where that is damaged or missing DIR/checkpoint.previous, or else a whole DIR/checkpoint.new
+// (cut off between its renames). *found = 0: none is there. Errors: exit code 5, no file fits this run; what was damaged
+// is said in warnings.
 int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *found, FxWarnings *warnings, FxError *err);
 
 // One file. Errors: exit code 5.

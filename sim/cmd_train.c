@@ -42,14 +42,18 @@ void fx_usage_train(FILE *out) {
                  "corrupt, 5 checkpoint does not fit, 75 stopped early and resumable.\n");
 }
 
+// The words as a shell reads them.
 static void join_command(char *text, size_t size, int argc, char **argv) {
     size_t used = (size_t)snprintf(text, size, "fxsim");
     for (int i = 0; i < argc && used < size; i++) {
         bool plain = argv[i][0] && strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@+,") == strlen(argv[i]);
-        used += (size_t)snprintf(text + used, size - used, plain ? " %s" : " '%s'", argv[i]);
+        used += (size_t)snprintf(text + used, size - used, plain ? " %s" : " '", argv[i]);
+        for (const char *p = argv[i]; !plain && *p && used < size; p++)
+            used += (size_t)snprintf(text + used, size - used, *p == '\'' ? "'\\''" : "%c", *p);
+        if (!plain && used < size)
+            used += (size_t)snprintf(text + used, size - used, "'");
     }
-    if (used + 1 < size)
-        strcpy(text + used, "\n");
+    snprintf(used + 1 < size ? text + used : text + size - 2, 2, "\n");
 }
 
 int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
@@ -90,11 +94,11 @@ void fx_usage_eval(FILE *out) {
             "checkpoint FILE", "these weights instead", "threads N", "0: one a processor", "cpu NAME", "auto, scalar, avx2, avx512, avx512vnni");
 }
 
-static void print_figures(const FxRun *run, const char *name, const FxFigures *f) {
+static void print_figures(const char *name, const FxFigures *f) {
     char loss[FX_NUMBER], error[FX_NUMBER];
     if (f->images == 0)
         return;
-    fx_number(loss, fx_run_loss(run, &f->answers, f->images));
+    fx_number(loss, fx_figures_loss(f));
     fx_number(error, (double)f->answers.wrong / (double)f->images);
     printf("%s,%llu,%s,%s,%llu,%llu\n", name, (unsigned long long)f->images, loss, error, (unsigned long long)f->answers.wrong,
            (unsigned long long)f->answers.ties);
@@ -121,6 +125,7 @@ int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err) {
     if (result)
         return -1;
     result = fx_run_prepare(&run, &o.recipe, NULL, &warnings, err);
+    warnings.text[0] = 0; // train said them
     if (result == 0)
         result = o.checkpoint ? fx_checkpoint_read_file(&run, o.checkpoint, &mark, err)
                               : fx_checkpoint_read(&run, directory, &mark, &found, &warnings, err);
@@ -133,8 +138,8 @@ int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err) {
                      fx_run_evaluate(&run, &run.data.train, run.config.train_images, held_out, &validation, &stop_requested);
         printf("set,images,loss,error,wrong,ties\n");
         if (whole) {
-            print_figures(&run, "test", &test);
-            print_figures(&run, "validation", &validation);
+            print_figures("test", &test);
+            print_figures("validation", &validation);
         }
         *exit_code = whole ? FX_EXIT_DONE : FX_EXIT_STOPPED;
     }

@@ -15,7 +15,7 @@ typedef struct Resolver {
     FxError *err;
 } Resolver;
 
-// n * stretch to nearest.
+// n * stretch to nearest, at most UINT64_MAX.
 static uint64_t stretched(const Resolver *r, uint64_t n) {
     if (!r->stretch || n == 0)
         return n;
@@ -23,7 +23,8 @@ static uint64_t stretched(const Resolver *r, uint64_t n) {
     unsigned __int128 unit = 1, x = (unsigned __int128)n * d.digits;
     for (int i = 0; i < d.places; i++)
         unit *= 10;
-    return (uint64_t)((2 * x + unit) / (2 * unit));
+    x = (2 * x + unit) / (2 * unit);
+    return x < UINT64_MAX ? (uint64_t)x : UINT64_MAX;
 }
 
 // Schedules reach the resolver through here, so that milestones are stretched once and everywhere.
@@ -42,6 +43,16 @@ static int value_at(const Resolver *r, char text[FX_VALUE], const char *path, co
         return -1;
     strcpy(text, fx_schedule_at(&schedule, step, r->config->steps_per_epoch)->text);
     return 0;
+}
+
+typedef struct Printed {
+    char text[FX_QUANTISER_TEXT];
+} Printed;
+
+static Printed printed(const FxQuantiser *q) {
+    Printed p;
+    fx_quantiser_print(p.text, q);
+    return p;
 }
 
 static const char *layer_label(const FxLayerName *layer) {
@@ -111,14 +122,14 @@ static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind k
     return 0;
 }
 
-// The kept weights: a fixed grid of constant scale, and its clip.
-static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerName *layer, uint64_t step) {
+// The kept weights: a fixed grid of constant scale, and its clip. before: the phase before, NULL in the first.
+static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step) {
     const FxSiteConfig *store = &c->site[FX_SITE_STORE], *weight = &c->site[FX_SITE_WEIGHT];
     char text[FX_VALUE];
     if (!fx_grid_is_fixed(&store->q.grid) || !store->q.grid.is_signed || strcmp(store->q.scale.rule->name, "const") ||
         store->q.overflow != FX_OVERFLOW_SATURATE)
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q: a signed fixed grid of constant scale that saturates is needed",
-                       layer->name);
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: a signed fixed grid of constant scale that saturates is needed",
+                       layer->name, printed(&store->q).text);
     int fraction = store->q.grid.fraction - store->q.scale.exponent;
     int64_t high = fx_grid_high(&store->q.grid);
     if (value_at(r, text, "store.clip", layer, step))
@@ -136,7 +147,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerName *laye
         if (store->q.grid.bits < weight->q.grid.bits)
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.grid has %d bits, weight.grid %d; the store needs at least as many",
                            layer->name, store->q.grid.bits, weight->q.grid.bits);
-        if (store->q.grid.bits == weight->q.grid.bits && step == 0)
+        if (store->q.grid.bits == weight->q.grid.bits && !(before && before->site[FX_SITE_WEIGHT].q.grid.bits == weight->q.grid.bits))
             fx_warn(r->warnings, "%s: store.grid and weight.grid both have %d bits: without a gap that filters noisy updates "
                     "training is known to blow up", layer->name, store->q.grid.bits);
     }
@@ -151,20 +162,24 @@ static int check_layer(const Resolver *r, const FxLayerConfig *c, const FxLayerN
                            fx_site(needed[i])->name);
     const FxQuantiser *gradient = &c->site[FX_SITE_GRADIENT].q, *logits = &c->site[FX_SITE_LOGITS].q;
     if (!gradient->scale.rule->discards || !fx_grid_is_fixed(&gradient->grid))
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s: gradient.q: update.rate-unit = lsb needs a fixed grid @shift-unit", layer->name);
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: gradient.q = %s: update.rate-unit = lsb needs a fixed grid @shift-unit",
+                       layer->name, printed(gradient).text);
     const FxQuantiser *input = &c->site[FX_SITE_INPUT].q;
     if (layer->first && (!fx_grid_is_fixed(&input->grid) || !input->grid.is_signed || input->grid.fraction < 0 || input->grid.bits > 16 ||
                          input->grid.fraction > 24 || strcmp(input->scale.rule->name, "const") || input->scale.exponent ||
                          input->rounding.mode != 0 || input->overflow != FX_OVERFLOW_SATURATE))
-        return fx_fail(r->err, FX_EXIT_USAGE, "input.q: the map rounds once, to nearest: write a signed fixed grid alone, as fixed8f7");
+        return fx_fail(r->err, FX_EXIT_USAGE, "input.q = %s: the map rounds once, to nearest: write a signed fixed grid alone, as fixed8f7",
+                       printed(input).text);
     if (c->error_lower && !c->site[FX_SITE_ERROR].q.scale.rule->is_shift)
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s: error.gamma needs an error scale of the shift family", layer->name);
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: error.gamma = %d, error.q = %s: gamma needs a scale of the shift family",
+                       layer->name, 1 << c->error_lower, printed(&c->site[FX_SITE_ERROR].q).text);
     if (layer->last && c->site[FX_SITE_LOGITS].on && (logits->scale.rule->needs_maximum || !fx_grid_is_fixed(&logits->grid)))
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s: logits.q: a fixed grid of constant scale is needed", layer->name);
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: logits.q = %s: a fixed grid of constant scale is needed", layer->name,
+                       printed(logits).text);
     return 0;
 }
 
-static int layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerName *layer, uint64_t step) {
+static int layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step) {
     char text[FX_VALUE];
     for (int i = 0; fx_site_info(i); i++) {
         FxSite site = fx_site_info(i)->site;
@@ -200,7 +215,7 @@ static int layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerName *laye
             return -1;
     FxLayerConfig checked = *c;
     checked.site[FX_SITE_INPUT].on |= !layer->first;
-    if (check_layer(r, &checked, layer) || store_at(r, c, layer, step))
+    if (check_layer(r, &checked, layer) || store_at(r, c, before, layer, step))
         return -1;
     if (layer->first)
         memset(&c->site[FX_SITE_ACTIVATION], 0, sizeof c->site[0]);
@@ -232,7 +247,22 @@ static int compare_steps(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// Steps at which a phase starts: 0 and every milestone of a setting, inside the run.
+static bool rules_somewhere(const Resolver *r, const FxSetting *s) {
+    bool rules = fx_recipe_ruler(r->recipe, s->key, NULL) == s && !(s->key->flags & FX_KEY_LAYER);
+    for (int l = 0; l < r->config->layer_count && (s->key->flags & FX_KEY_LAYER); l++)
+        rules |= fx_recipe_ruler(r->recipe, s->key, &r->names[l]) == s;
+    return rules;
+}
+
+// Whether s is the first of the parts of one quantiser that rule somewhere: a schedule is warned of once.
+static bool speaks_for_its_whole(const Resolver *r, const FxSetting *s) {
+    for (const FxSetting *o = r->recipe->settings; o < s; o++)
+        if (s->whole && o->whole && !strcmp(o->source, s->source) && rules_somewhere(r, o))
+            return false;
+    return true;
+}
+
+// Steps at which a phase starts: 0 and every milestone of a setting that rules, inside the run.
 static int collect_phases(const Resolver *r, uint64_t **starts, int *count) {
     int capacity = 1 + r->recipe->count * FX_SCHEDULE_ITEMS;
     *starts = calloc((size_t)capacity, sizeof **starts);
@@ -242,7 +272,7 @@ static int collect_phases(const Resolver *r, uint64_t **starts, int *count) {
     for (int i = 0; i < r->recipe->count; i++) {
         const FxSetting *s = &r->recipe->settings[i];
         FxSchedule schedule;
-        if (!(s->key->flags & FX_KEY_SCHEDULE))
+        if (!(s->key->flags & FX_KEY_SCHEDULE) || !rules_somewhere(r, s))
             continue;
         if (fx_schedule_parse(&schedule, s->value, r->err))
             return -1;
@@ -253,7 +283,7 @@ static int collect_phases(const Resolver *r, uint64_t **starts, int *count) {
             uint64_t step = fx_schedule_step(item, r->config->steps_per_epoch);
             if (step < r->config->total_steps)
                 (*starts)[n++] = step;
-            else if (!s->whole || strstr(s->key->path, ".grid"))
+            else if (speaks_for_its_whole(r, s))
                 fx_warn(r->warnings, "%s: %s: the milestone @%llu%s lies past the end of the run (%llu epochs, %llu steps)",
                         s->source, s->key->path, (unsigned long long)written, item->in_steps ? "s" : "",
                         (unsigned long long)r->config->epochs, (unsigned long long)r->config->total_steps);
@@ -295,9 +325,14 @@ static int resolve_run(const Resolver *r, size_t train_images) {
     c->steps_per_epoch = c->drop_last ? c->train_images / batch : (c->train_images + batch - 1) / batch;
     c->epochs = stretched(r, (uint64_t)fx_recipe_number(recipe, "run.epochs"));
     c->max_steps = (uint64_t)fx_recipe_number(recipe, "run.max-steps");
-    c->total_steps = c->epochs * c->steps_per_epoch;
-    if (c->max_steps && c->max_steps < c->total_steps)
-        c->total_steps = c->max_steps;
+    unsigned __int128 steps = (unsigned __int128)c->epochs * c->steps_per_epoch;
+    if (c->max_steps && c->max_steps < steps)
+        steps = c->max_steps;
+    if (steps > UINT32_MAX) // the step is a word of the random counters
+        return fx_fail(r->err, FX_EXIT_USAGE, "run.epochs = %llu of %llu steps, run.max-steps = %llu: more than %lu updates",
+                       (unsigned long long)c->epochs, (unsigned long long)c->steps_per_epoch, (unsigned long long)c->max_steps,
+                       (unsigned long)UINT32_MAX);
+    c->total_steps = (uint64_t)steps;
     c->seed = seed(recipe, "run.seed", 1);
     c->seed_init = seed(recipe, "random.init", c->seed);
     c->seed_order = seed(recipe, "random.order", c->seed);
@@ -311,8 +346,9 @@ static int resolve_run(const Resolver *r, size_t train_images) {
     c->map = !strcmp(map, "unit") ? FX_MAP_UNIT : !strcmp(map, "wage-128") ? FX_MAP_WAGE_128 : FX_MAP_WAGE_127_5;
     c->init_c = atoi(strchr(fx_recipe_text(recipe, "init.law"), ':') + 1);
     if (fx_decimal_parse(&c->init_floor, fx_recipe_text(recipe, "init.floor")) || c->init_floor.places > 6 ||
-        fx_decimal_floor(&c->init_floor) > 1000)
-        return fx_fail(r->err, FX_EXIT_USAGE, "init.floor: at most 1000, with at most 6 digits behind the point");
+        fx_decimal_floor(&c->init_floor) >= 1000)
+        return fx_fail(r->err, FX_EXIT_USAGE, "init.floor = %s: below 1000, with at most 6 digits behind the point",
+                       fx_recipe_text(recipe, "init.floor"));
     c->stats_every = period(recipe, "stats.every");
     c->stats_on = strcmp(fx_recipe_text(recipe, "stats.kind"), "none") != 0;
     c->checkpoint_every = period(recipe, "run.checkpoint-every");
@@ -346,7 +382,7 @@ int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *nam
         if (rate_at(&r, &phase->rate, phase->start) || augment_at(&r, &phase->augment, phase->start))
             goto done;
         for (int l = 0; l < layers; l++)
-            if (layer_at(&r, &phase->layers[l], &names[l], phase->start))
+            if (layer_at(&r, &phase->layers[l], p ? &phase[-1].layers[l] : NULL, &names[l], phase->start))
                 goto done;
     }
     result = fx_recipe_unused(recipe, names, layers, warnings, err);

@@ -33,18 +33,27 @@ static bool assignment_won(const FxRecipe *recipe, const FxSetting *s) {
     return false;
 }
 
-// Names of the layers that s reaches and in which a more specific setting rules.
-static void keepers(char *text, size_t size, const FxRecipe *recipe, const FxSetting *s, const FxLayerName *names, int layers) {
+// Names of the layers that s reaches and in which another value of key, s's own or one that has it as parent, rules.
+static void keepers(char *text, size_t size, const FxRecipe *recipe, const FxSetting *s, const FxKey *key,
+                    const FxLayerName *names, int layers) {
     text[0] = 0;
     for (int l = 0; l < layers; l++) {
-        int own = fx_setting_reach(s, &names[l]);
-        bool kept = false;
-        for (int i = 0; own && i < recipe->count; i++) {
-            const FxSetting *other = &recipe->settings[i];
-            kept |= other->key == s->key && fx_setting_reach(other, &names[l]) > own && strcmp(other->value, s->value);
-        }
-        if (kept && strlen(text) + sizeof names[l].name + 2 < size)
+        const FxSetting *ruler = fx_setting_reach(s, &names[l]) ? fx_recipe_ruler(recipe, key, &names[l]) : NULL;
+        bool specific = ruler && (key != s->key || fx_setting_reach(ruler, &names[l]) > fx_setting_reach(s, &names[l]));
+        if (specific && strcmp(ruler->value, s->value) && strlen(text) + sizeof names[l].name + 2 < size)
             sprintf(text + strlen(text), " %s", names[l].name);
+    }
+}
+
+static void warn_of_keepers(FxWarnings *warnings, const FxRecipe *recipe, const FxSetting *s, const FxLayerName *names, int layers) {
+    char text[512], parent[FX_PATH];
+    for (int i = 0; fx_key(i); i++) {
+        const FxKey *key = fx_key(i);
+        if (key != s->key && !(fx_key_parent(parent, key->path) && !strcmp(parent, s->key->path)))
+            continue;
+        keepers(text, sizeof text, recipe, s, key, names, layers);
+        if (text[0])
+            fx_warn(warnings, "%s: these layers keep their own %s:%s", s->source, key->path, text);
     }
 }
 
@@ -64,9 +73,7 @@ int fx_recipe_unused(FxRecipe *recipe, const FxLayerName *names, int layers, FxW
         if (!assignment_won(recipe, s))
             return fx_fail(err, FX_EXIT_USAGE, "%s: takes effect in no layer: %s", s->source,
                            s->lost ? "other settings rule everywhere" : "nothing reads it in this network");
-        keepers(text, sizeof text, recipe, s, names, layers);
-        if (text[0])
-            fx_warn(warnings, "%s: these layers keep a %s of their own:%s", s->source, s->key->path, text);
+        warn_of_keepers(warnings, recipe, s, names, layers);
     }
     return 0;
 }
@@ -136,22 +143,18 @@ size_t fx_recipe_write(char *text, size_t size, FxRecipe *recipe, bool neutral) 
         if (!inherits)
             put_key(&w, section, key, fx_recipe_text(recipe, key->path));
     }
-    for (int i = 0; i < recipe->count; i++) { // one section for each selector, at its first setting
-        const char *layer = recipe->settings[i].layer;
-        bool seen = layer[0] == 0;
-        for (int j = 0; j < i; j++)
-            seen |= !strcmp(recipe->settings[j].layer, layer);
-        if (seen)
+    const char *open = ""; // of two that reach a layer alike the later rules: they keep their order
+    for (int i = 0; i < recipe->count; i++) {
+        const FxSetting *s = &recipe->settings[i];
+        bool last = s->layer[0] != 0;
+        for (int j = i + 1; j < recipe->count; j++)
+            last &= recipe->settings[j].key != s->key || strcmp(recipe->settings[j].layer, s->layer);
+        if (!last)
             continue;
-        put(&w, "\n[layer.%s]\n", layer);
-        for (int j = i; j < recipe->count; j++) {
-            const FxSetting *s = &recipe->settings[j];
-            bool last = !strcmp(s->layer, layer);
-            for (int k = j + 1; k < recipe->count; k++)
-                last &= recipe->settings[k].key != s->key || strcmp(recipe->settings[k].layer, layer);
-            if (last)
-                put(&w, "%s = %s\n", s->key->path, s->value);
-        }
+        if (strcmp(open, s->layer))
+            put(&w, "\n[layer.%s]\n", s->layer);
+        open = s->layer;
+        put(&w, "%s = %s\n", s->key->path, s->value);
     }
     return w.used;
 }

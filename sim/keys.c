@@ -119,10 +119,10 @@ static int check_augment(const FxKey *key, const char *value, FxError *err) {
         return 0;
     char copy[64], *save = NULL;
     snprintf(copy, sizeof copy, "%s", value);
-    int pad = 0, crop = 0, flip = 0, n;
+    int pad = 0, crop = 0, flip = 0;
     for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        char extra;
-        if (sscanf(word, "pad:%d%c", &n, &extra) == 1 && n >= 1 && n <= 16)
+        size_t n = strncmp(word, "pad:", 4) ? 0 : strspn(word + 4, "0123456789");
+        if (n >= 1 && n <= 2 && !word[4 + n] && atoi(word + 4) >= 1 && atoi(word + 4) <= 16)
             pad++;
         else if (!strcmp(word, "crop"))
             crop++;

@@ -99,13 +99,13 @@ static void cell_accumulator(Row *row, const FxRun *run, FxProductKind kind) {
     cell(row, "%s", text);
 }
 
-static void cell_figures(Row *row, const FxRun *run, const FxFigures *f) {
+static void cell_figures(Row *row, const FxFigures *f) {
     if (f->images == 0) {
         cell(row, "%s", "");
         cell(row, "%s", "");
         return;
     }
-    cell_number(row, fx_run_loss(run, &f->answers, f->images));
+    cell_number(row, fx_figures_loss(f));
     cell_number(row, (double)f->answers.wrong / (double)f->images);
 }
 
@@ -130,7 +130,7 @@ static int finish(FxRunDir *dir, FILE *file, const char *name, const Row *row, F
 
 int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
     Row r = {.used = 0};
-    FxFigures train = {row->trained ? run->totals.images : 0, run->totals.answers};
+    FxFigures train = fx_run_train_figures(run); // of no image in row 0
     char host[256] = "";
     cell(&r, "%s", dir->run_id);
     cell_count(&r, run->config.seed);
@@ -142,9 +142,9 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
     else
         cell(&r, "%s", "");
     cell(&r, "1");
-    cell_figures(&r, run, &train);
-    cell_figures(&r, run, &row->validation);
-    cell_figures(&r, run, &row->test);
+    cell_figures(&r, &train);
+    cell_figures(&r, &row->validation);
+    cell_figures(&r, &row->test);
     if (row->test.images)
         cell_count(&r, row->test.answers.ties);
     else
@@ -239,7 +239,7 @@ static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kin
     fx_policy_print(policy, sizeof policy, &acc->inner);
     start_stats(&r, dir, run, node, names[kind]);
     cell(&r, "%s", policy);
-    blanks(&r, 17);
+    blanks(&r, 18); // from rounding to bias_ulp
     cell(&r, "%d", c->max_abs ? fx_log2_floor(c->max_abs) + 2 : 1);
     if (acc->inner.kind == FX_ACC_SATURATE)
         cell_count(&r, c->overflow);

@@ -1,7 +1,9 @@
 // fxsim: only main prints errors and exits.
 #include "sim/command.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 const FxCommand fx_commands[] = {
     {"train", "RECIPE [options]", "train a network, write a run directory", fx_command_train, fx_usage_train},
@@ -25,20 +27,56 @@ static bool wants_help(int argc, char **argv) {
     return false;
 }
 
+// One line, whatever names it holds.
+static void print_error(FxError *err) {
+    for (char *p = err->text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
+    fprintf(stderr, "fxsim: %s\n", err->text);
+}
+
+static int unknown(const char *name) {
+    char known[256] = "";
+    FxError err;
+    for (const FxCommand *c = fx_commands; c->name && strlen(known) + strlen(c->name) + 2 < sizeof known; c++)
+        sprintf(known + strlen(known), " %s", c->name);
+    fx_fail(&err, FX_EXIT_USAGE, name ? "no command \"%.80s\"; known:%s; see fxsim --help" : "a command is missing%s; known:%s; see fxsim --help",
+            name ? name : "", known);
+    print_error(&err);
+    return FX_EXIT_USAGE;
+}
+
+// Where a caller has closed 0, 1 or 2, a file of the run would get that number, and messages would land in it.
+static void occupy_standard_files(void) {
+    int fd = open("/dev/null", O_RDONLY); // not for writing: what cannot be printed stays an error
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0)
+        close(fd);
+}
+
+// The exit code, where what was printed has arrived.
+static int printed(FxExit exit_code) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return (int)exit_code;
+    fprintf(stderr, "fxsim: standard output cannot be written\n");
+    return FX_EXIT_RUNTIME;
+}
+
 int main(int argc, char **argv) {
     FxError err = {0};
     FxExit exit_code = FX_EXIT_DONE;
+    occupy_standard_files();
     if (argc < 2) {
-        usage(stderr);
-        return FX_EXIT_USAGE;
+        return unknown(NULL);
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         usage(stdout);
-        return FX_EXIT_DONE;
+        return printed(FX_EXIT_DONE);
     }
     if (!strcmp(argv[1], "--version")) {
         printf("fxsim %s, results_version %d\n", FXSIM_VERSION, FX_RESULTS_VERSION);
-        return FX_EXIT_DONE;
+        return printed(FX_EXIT_DONE);
     }
     for (const FxCommand *c = fx_commands; c->name; c++) {
         if (strcmp(argv[1], c->name))
@@ -46,21 +84,13 @@ int main(int argc, char **argv) {
         if (wants_help(argc - 1, argv + 1)) {
             printf("usage: fxsim %s %s\n%s\n\n", c->name, c->arguments, c->help);
             c->usage(stdout);
-            return FX_EXIT_DONE;
+            return printed(FX_EXIT_DONE);
         }
         if (c->run(argc - 1, argv + 1, &exit_code, &err)) {
-            fprintf(stderr, "fxsim: %s\n", err.text);
+            print_error(&err);
             return (int)err.exit_code;
         }
-        if (fflush(stdout) || ferror(stdout)) {
-            fprintf(stderr, "fxsim: standard output cannot be written\n");
-            return FX_EXIT_RUNTIME;
-        }
-        return (int)exit_code;
+        return printed(exit_code);
     }
-    fprintf(stderr, "fxsim: no command \"%s\"; known:", argv[1]);
-    for (const FxCommand *c = fx_commands; c->name; c++)
-        fprintf(stderr, " %s", c->name);
-    fprintf(stderr, "\n");
-    return FX_EXIT_USAGE;
+    return unknown(argv[1]);
 }

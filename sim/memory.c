@@ -22,7 +22,7 @@ int fx_memory_plan(FxMemory *memory, void **pointer, size_t size, int birth, int
     return 0;
 }
 
-// Larger first; equals in the order in which they were asked for.
+// Larger first; of equals the one that is born first.
 static int larger_first(const void *a, const void *b) {
     const FxBuffer *x = a, *y = b;
     if (x->size != y->size)
@@ -46,7 +46,8 @@ static size_t place(const FxMemory *memory, int index) {
 }
 
 int fx_memory_commit(FxMemory *memory, FxError *err) {
-    qsort(memory->buffers, (size_t)memory->count, sizeof *memory->buffers, larger_first);
+    if (memory->count)
+        qsort(memory->buffers, (size_t)memory->count, sizeof *memory->buffers, larger_first);
     for (int i = 0; i < memory->count; i++) {
         FxBuffer *b = &memory->buffers[i];
         b->offset = place(memory, i);

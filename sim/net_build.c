@@ -42,6 +42,11 @@ static FxShape shape_of(const FxNet *net, int node) {
     return node < 0 ? net->image : net->nodes[node].layer.out;
 }
 
+// Whether a batch of the shape can be counted in an int, as the products' sizes are.
+static bool is_countable(FxShape s) {
+    return s.n <= INT32_MAX / s.h && s.n * s.h <= INT32_MAX / s.w && s.n * s.h * s.w <= INT32_MAX / s.c;
+}
+
 // Appends a node; its layer is planned.
 static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *item, FxError *err) {
     FxNode *node = &net->nodes[net->count];
@@ -67,8 +72,10 @@ static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *it
     }
     if (ops->plan(&node->layer, what, err))
         return -1;
-    if (fx_shape_count(node->layer.out) > (size_t)1 << 33)
-        return fx_fail(err, FX_EXIT_USAGE, "%s: %zu outputs a batch; at most 2^33", what, fx_shape_count(node->layer.out));
+    FxShape out = node->layer.out;
+    if (!is_countable(out))
+        return fx_fail(err, FX_EXIT_USAGE, "%s: %d images of %d x %d x %d outputs; at most 2^31 - 1 numbers a batch", what, out.n,
+                       out.h, out.w, out.c);
     net->count++;
     return 0;
 }
@@ -130,6 +137,9 @@ int fx_net_build(FxNet *net, const char *text, const FxDataset *data, int batch,
     snprintf(token, sizeof token, "%s", !strcmp(loss, "sse") ? "SSE" : loss);
     net->image = (FxShape){batch, data->height, data->width, data->channels};
     net->classes = data->classes;
+    if (!is_countable(net->image))
+        return fx_fail(err, FX_EXIT_USAGE, "%d images of %d x %d x %d; at most 2^31 - 1 numbers a batch", batch, data->height,
+                       data->width, data->channels);
     if (resolve(net, text, data, err) || fx_notation_parse(&notation, net->notation, err))
         return -1;
     size_t most = 3 * (size_t)notation.count + 1;

@@ -28,12 +28,14 @@ static FxType wider(FxType a, FxType b) {
 // The type and the largest magnitude of a site's codes over all phases.
 static FxType site_type(const Planner *p, int layer, FxSite site, uint64_t *max) {
     FxType type = FX_INT8;
+    bool any = false;
     *max = 0;
     for (int i = 0; i < p->config->phase_count; i++) {
         const FxSiteConfig *s = &p->config->phases[i].layers[layer].site[site];
         if (!s->on)
             continue;
-        type = wider(type, fx_quantiser_type(&s->q));
+        type = any ? wider(type, fx_quantiser_type(&s->q)) : fx_quantiser_type(&s->q);
+        any = true;
         *max = max_code(&s->q.grid) > *max ? max_code(&s->q.grid) : *max;
     }
     return type;
@@ -52,14 +54,28 @@ static int alpha_log2(const FxConfig *config, const FxGrid *weight, size_t fan_i
     return m;
 }
 
-// Errors that meet in overlapping pools between this product and the next are added.
+// What a product reads is carried in at most 32 bits.
+static int check_operand(const Planner *p, int layer, FxSite site) {
+    char text[FX_QUANTISER_TEXT];
+    for (int i = 0; i < p->config->phase_count; i++) {
+        const FxSiteConfig *s = &p->config->phases[i].layers[layer].site[site];
+        if (!s->on || fx_type_size(fx_quantiser_type(&s->q)) <= 4)
+            continue;
+        fx_quantiser_print(text, &s->q);
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: products read signed codes of at most 32 bits",
+                       fx_net_product(p->net, layer)->name.name, fx_site(site)->name, text);
+    }
+    return 0;
+}
+
+// Errors that meet in overlapping pools between this product and the next are added. At most 2^32.
 static uint64_t meeting_errors(const FxNet *net, int node) {
     uint64_t factor = 1;
     for (int i = node + 1; i < net->count && net->nodes[i].layer.ops->role == FX_ROLE_MAP; i++) {
         const FxLayer *l = &net->nodes[i].layer;
         if (l->ops == &fx_max_pool_ops && l->stride < l->kernel) {
             uint64_t windows = (uint64_t)((l->kernel + l->stride - 1) / l->stride);
-            factor *= windows * windows;
+            factor = factor * windows * windows < UINT32_MAX ? factor * windows * windows : UINT64_C(1) << 32;
         }
     }
     return factor;
@@ -83,8 +99,10 @@ static int plan_sums(const Planner *p, int index, FxType sums[FX_PRODUCTS], cons
     l->max_product[FX_GRADIENT] = max[0] * max_e;
     for (int kind = 0; kind < FX_PRODUCTS; kind++) {
         char what[64];
-        snprintf(what, sizeof what, "%s, %s product", node->name.name, names[kind]);
         sums[kind] = FX_INT32;
+        if (kind == FX_ERROR && node->name.first) // never made
+            continue;
+        snprintf(what, sizeof what, "%s, %s product", node->name.name, names[kind]);
         for (int i = 0; i < p->config->phase_count; i++) {
             FxType type;
             const FxAccumulator *acc = &p->config->phases[i].layers[index].accumulator[kind];
@@ -138,10 +156,16 @@ static int plan_product(const Planner *p, int index) {
     uint64_t max[3], max_e, ignored;
     const FxLayerConfig *first = &p->config->phases[0].layers[index];
     bool from_image = node->name.first;
-    FxType x = site_type(p, index, from_image ? FX_SITE_INPUT : FX_SITE_ACTIVATION, &max[0]);
+    FxSite read = from_image ? FX_SITE_INPUT : FX_SITE_ACTIVATION;
+    if (check_operand(p, index, read) || check_operand(p, index, FX_SITE_WEIGHT) || check_operand(p, index, FX_SITE_ERROR))
+        return -1;
+    FxType x = site_type(p, index, read, &max[0]);
     weight = site_type(p, index, FX_SITE_WEIGHT, &max[1]);
     error = site_type(p, index, FX_SITE_ERROR, &max_e);
     max_e *= meeting_errors(net, i);
+    if (max_e > INT32_MAX)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: errors that meet in overlapping pools need more than 32 bits; name a narrower error.grid",
+                       node->name.name);
     error = wider(error, fx_type_for_range(-(int64_t)max_e, (int64_t)max_e));
     store = fx_type_for_range(-first->store_limit, first->store_limit);
     store = wider(store, site_type(p, index, FX_SITE_STORE, &ignored));

@@ -14,13 +14,26 @@ static bool allows(const char *extra, const char *name) {
     return false;
 }
 
+// Whether the word behind argv[i] is its value.
+static bool takes_word(int argc, char **argv, int i) {
+    static const char *const alone[] = {"--quiet", "--resume", "--force", "--diff"};
+    if (!strcmp(argv[i], "-s"))
+        return true;
+    if (strncmp(argv[i], "--", 2) || strchr(argv[i], '='))
+        return false;
+    for (int j = 0; j < (int)(sizeof alone / sizeof alone[0]); j++)
+        if (!strcmp(argv[i], alone[j]))
+            return false;
+    return strcmp(argv[i], "--drop-last") || (i + 1 < argc && (!strcmp(argv[i + 1], "yes") || !strcmp(argv[i + 1], "no")));
+}
+
 // The word behind an option, or what follows its '='.
 static const char *value_of(int argc, char **argv, int *i, const char *equals, const char *name, FxError *err) {
     if (equals)
         return equals + 1;
-    if (*i + 1 < argc)
+    if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2))
         return argv[++*i];
-    fx_fail(err, FX_EXIT_USAGE, "--%s: a value must follow", name);
+    fx_fail(err, FX_EXIT_USAGE, "--%s: a value must follow%s%s", name, *i + 1 < argc ? ", not " : "", *i + 1 < argc ? argv[*i + 1] : "");
     return NULL;
 }
 
@@ -42,6 +55,13 @@ static int run_key(FxOptions *o, const char *name, const char *value, FxError *e
     return 0;
 }
 
+static int existing(FxOptions *o, FxExisting what, FxError *err) {
+    if (o->existing != FX_EXISTING_REFUSE && o->existing != what)
+        return fx_fail(err, FX_EXIT_USAGE, "--resume, --resume=auto and --force exclude each other");
+    o->existing = what;
+    return 0;
+}
+
 static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *extra, FxError *err) {
     char name[FX_PATH] = "", path[FX_PATH + 8];
     const char *word = argv[*i] + 2, *equals = strchr(word, '='), *value;
@@ -49,15 +69,15 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
     if (n < sizeof name - 8)
         memcpy(name, word, n);
     snprintf(path, sizeof path, "run.%s", name);
-    if (!strcmp(name, "quiet") && !equals)
-        return run_key(o, "quiet", "yes", err);
-    if (!strcmp(name, "drop-last") && !equals && (*i + 1 == argc || (strcmp(argv[*i + 1], "yes") && strcmp(argv[*i + 1], "no"))))
-        return run_key(o, "drop-last", "yes", err);
+    if (!equals && (!strcmp(name, "quiet") || !strcmp(name, "drop-last")) && !takes_word(argc, argv, *i))
+        return run_key(o, name, "yes", err);
     if (name[0] && fx_key_find(path))
         return (value = value_of(argc, argv, i, equals, name, err)) ? run_key(o, name, value, err) : -1;
     if (!strcmp(name, "stretch")) {
         if (!(value = value_of(argc, argv, i, equals, name, err)))
             return -1;
+        if (o->stretched)
+            return fx_fail(err, FX_EXIT_USAGE, "--stretch %s: --stretch a second time; keep one", value);
         o->stretched = true;
         if (fx_decimal_parse(&o->stretch, value) || o->stretch.digits == 0)
             return fx_fail(err, FX_EXIT_USAGE, "--stretch \"%s\": write a decimal above 0, as 0.1", value);
@@ -66,12 +86,10 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
     if (!strcmp(name, "resume") && allows(extra, name)) {
         if (equals && strcmp(equals + 1, "auto"))
             return fx_fail(err, FX_EXIT_USAGE, "--resume=%s: write --resume or --resume=auto", equals + 1);
-        o->existing = equals ? FX_EXISTING_AUTO : FX_EXISTING_RESUME;
-        return 0;
+        return existing(o, equals ? FX_EXISTING_AUTO : FX_EXISTING_RESUME, err);
     }
     if (!strcmp(name, "force") && allows(extra, name) && !equals) {
-        o->existing = FX_EXISTING_FORCE;
-        return 0;
+        return existing(o, FX_EXISTING_FORCE, err);
     }
     if (!strcmp(name, "diff") && allows(extra, name) && !equals) {
         o->diff = true;
@@ -80,7 +98,10 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
     if ((!strcmp(name, "out") || !strcmp(name, "checkpoint")) && allows(extra, name)) {
         if (!(value = value_of(argc, argv, i, equals, name, err)))
             return -1;
-        *(name[0] == 'o' ? &o->out : &o->checkpoint) = value;
+        const char **place = name[0] == 'o' ? &o->out : &o->checkpoint;
+        if (*place)
+            return fx_fail(err, FX_EXIT_USAGE, "--%s %s: --%s a second time, behind %s; keep one", name, value, name, *place);
+        *place = value;
         return 0;
     }
     return fx_fail(err, FX_EXIT_USAGE, "no option %s; see --help", argv[*i]);
@@ -89,13 +110,10 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
 int fx_options_read(FxOptions *o, int argc, char **argv, const char *extra, FxError *err) {
     memset(o, 0, sizeof *o);
     for (int i = 1; i < argc; i++) { // the recipe first: options change it
-        if (!strcmp(argv[i], "-s") || (!strncmp(argv[i], "--", 2) && !strchr(argv[i], '=') && strcmp(argv[i], "--quiet") &&
-                                       strcmp(argv[i], "--resume") && strcmp(argv[i], "--force") && strcmp(argv[i], "--diff"))) {
-            i++; // its value
+        if (argv[i][0] == '-') {
+            i += takes_word(argc, argv, i);
             continue;
         }
-        if (argv[i][0] == '-')
-            continue;
         if (o->recipe_name)
             return fx_fail(err, FX_EXIT_USAGE, "\"%s\" behind recipe %s: one recipe at a time", argv[i], o->recipe_name);
         o->recipe_name = argv[i];

@@ -43,8 +43,41 @@ static FxSetting *append(FxRecipe *recipe, FxError *err) {
     return s;
 }
 
+static int same_value(void *user, const char *section, const char *key, const char *value, int line, FxError *err) {
+    (void)section, (void)key, (void)line;
+    return strcmp(value, user) ? fx_fail(err, FX_EXIT_USAGE, "blanks at the ends of a value; write it without") : 0;
+}
+
+// Whether fx_recipe_write can write the line and fx_ini_read reads it back.
+static int fits_a_file(const char *path, const char *value, const char *source, FxError *err) {
+    if (strpbrk(value, "\r\n"))
+        return fx_fail(err, FX_EXIT_USAGE, "%s: %s: a value of several lines; write it on one", source, path);
+    char line[FX_PATH + FX_VALUE + 8], wanted[FX_VALUE];
+    FxError why;
+    int n = snprintf(line, sizeof line, "%s = %s\n", path, value);
+    snprintf(wanted, sizeof wanted, "%s", value);
+    if (fx_ini_read("recipe.ini", line, (size_t)n, same_value, wanted, &why))
+        return fx_fail(err, why.exit_code, "%s: %s: %s", source, path, why.text);
+    return 0;
+}
+
+// The setting of the same source (a file, the command line) that a new one would hide. A part may stand behind its whole.
+static const FxSetting *hidden(const FxRecipe *recipe, const FxKey *key, const char *layer, bool from_user, bool whole) {
+    for (int i = 0; i < recipe->count; i++) {
+        const FxSetting *s = &recipe->settings[i];
+        if (s->key == key && !strcmp(s->layer, layer) && s->from_user == from_user && (whole || !s->whole))
+            return s;
+    }
+    return NULL;
+}
+
 static int add(FxRecipe *recipe, const FxKey *key, const char *layer, const char *value, const char *source, bool from_user,
                bool whole, FxError *err) {
+    const FxSetting *other = hidden(recipe, key, layer, from_user, whole);
+    if (other)
+        return fx_fail(err, FX_EXIT_USAGE, "%s: sets %s a second time; %s has set it, keep one", source, key->path, other->source);
+    if (fits_a_file(key->path, value, source, err))
+        return -1;
     FxSetting *s = append(recipe, err);
     if (!s)
         return -1;
@@ -124,9 +157,6 @@ static int set(FxRecipe *recipe, const char *path, const char *value, const char
         return fx_fail(err, FX_EXIT_USAGE, "%s: %s is one for the whole run, not a layer's", source, key->path);
     FxSchedule schedule;
     FxError why;
-    for (const char *p = value; *p; p++)
-        if (*p == ';' || *p == '#' || (unsigned char)*p < ' ')
-            return fx_fail(err, FX_EXIT_USAGE, "%s: %s: ';', '#' and control bytes cannot stand in a value", source, key->path);
     if (strlen(value) >= FX_VALUE)
         return fx_fail(err, FX_EXIT_USAGE, "%s: %s: a value of %zu characters; at most %d", source, key->path, strlen(value),
                        FX_VALUE - 1);
@@ -235,6 +265,10 @@ int fx_recipe_load(FxRecipe *recipe, const char *name, FxError *err) {
     }
     const char *own = fx_recipe_text(recipe, "recipe.name");
     snprintf(recipe->name, sizeof recipe->name, "%s", own[0] ? own : name);
+    if (fits_a_file("recipe.name", recipe->name, name, err)) {
+        fx_recipe_free(recipe);
+        return -1;
+    }
     return 0;
 }
 
@@ -245,6 +279,10 @@ int fx_recipe_override(FxRecipe *recipe, const char *assignment, const char *wha
         return fx_fail(err, FX_EXIT_USAGE, "%s %.80s: write section.key=value", what, assignment);
     snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
     snprintf(source, sizeof source, "%s %s", what, assignment);
+    for (char *p = source; *p; p++) // messages are one line
+        *p = (unsigned char)*p < ' ' ? '?' : *p;
+    if (!strcmp(path, "recipe.name") || !strcmp(path, "recipe.base"))
+        return fx_fail(err, FX_EXIT_USAGE, "%s: %s can only stand in a recipe file", source, path);
     if (set(recipe, path, equals + 1, source, true, err))
         return -1;
     const FxKey *key = recipe->settings[recipe->count - 1].key;
@@ -270,26 +308,27 @@ int fx_setting_reach(const FxSetting *s, const FxLayerName *layer) {
     return strcmp(s->layer, layer->name) ? 0 : 4;
 }
 
-const FxSetting *fx_recipe_find(FxRecipe *recipe, const char *path, const FxLayerName *layer) {
-    const FxKey *key = fx_key_find(path);
-    FxSetting *best = NULL;
-    char parent[FX_PATH];
+const FxSetting *fx_recipe_ruler(const FxRecipe *recipe, const FxKey *key, const FxLayerName *layer) {
+    const FxSetting *best = NULL;
     for (int i = 0; i < recipe->count; i++) {
-        FxSetting *s = &recipe->settings[i];
+        const FxSetting *s = &recipe->settings[i];
         int r = s->key == key ? fx_setting_reach(s, layer) : 0;
         if (r && (!best || r >= fx_setting_reach(best, layer)))
             best = s;
     }
+    return best;
+}
+
+const FxSetting *fx_recipe_find(FxRecipe *recipe, const char *path, const FxLayerName *layer) {
+    const FxKey *key = fx_key_find(path);
+    const FxSetting *best = fx_recipe_ruler(recipe, key, layer);
+    char parent[FX_PATH];
     for (int i = 0; i < recipe->count; i++) {
         FxSetting *s = &recipe->settings[i];
-        if (s->key == key && s != best && fx_setting_reach(s, layer))
-            s->lost = true;
+        s->won |= s == best;
+        s->lost |= s != best && s->key == key && fx_setting_reach(s, layer);
     }
-    if (best)
-        best->won = true;
-    else if (fx_key_parent(parent, path))
-        return fx_recipe_find(recipe, parent, layer);
-    return best;
+    return !best && fx_key_parent(parent, path) ? fx_recipe_find(recipe, parent, layer) : best;
 }
 
 const char *fx_recipe_text(FxRecipe *recipe, const char *path) {

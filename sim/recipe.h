@@ -42,7 +42,10 @@ void fx_recipe_free(FxRecipe *recipe);
 // One "section.key=value" of the command line (what: the option's name, for messages).
 int fx_recipe_override(FxRecipe *recipe, const char *assignment, const char *what, FxError *err);
 
-// The setting that rules for a layer (NULL: of no layer), NULL where only the key's fallback does.
+// The setting of this very key that rules for a layer (NULL: of no layer); NULL: none.
+const FxSetting *fx_recipe_ruler(const FxRecipe *recipe, const FxKey *key, const FxLayerName *layer);
+
+// The same, or else that of the key's parent, and noted as read; NULL where only the key's fallback rules.
 const FxSetting *fx_recipe_find(FxRecipe *recipe, const char *path, const FxLayerName *layer);
 
 // The text of a key that belongs to no layer and holds no schedule.
@@ -56,7 +59,7 @@ typedef struct FxWarnings {
 void fx_warn(FxWarnings *warnings, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // After everything has been looked up: a layer's section that fits no layer, or an override that rules in no layer, is
-// an error (exit code 2); an override that some layers keep for themselves is a warning that names them.
+// an error (exit code 2); an override that some layers or products keep for themselves is a warning that names them.
 int fx_recipe_unused(FxRecipe *recipe, const FxLayerName *names, int layers, FxWarnings *warnings, FxError *err);
 
 // Everything in effect, as a recipe file that loads to the same run. neutral: with the keys that cannot change a result.

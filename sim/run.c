@@ -1,6 +1,7 @@
 #include "sim/run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,52 @@ static int config_crc(FxRun *run, FxError *err) {
     return 0;
 }
 
+// Puts a factor that fx_config_resolve has applied into the recipe, so that recipe.ini and config_crc32 are those of the
+// stretched run.
+static int stretch_recipe(FxRecipe *recipe, uint64_t epochs, const FxDecimal *stretch, FxError *err) {
+    char text[FX_VALUE];
+    unsigned __int128 unit = 1;
+    for (int i = 0; i < stretch->places; i++)
+        unit *= 10;
+    for (int i = 0; i < recipe->count; i++) {
+        FxSetting *s = &recipe->settings[i];
+        FxSchedule schedule;
+        if (!(s->key->flags & FX_KEY_SCHEDULE))
+            continue;
+        if (fx_schedule_parse(&schedule, s->value, err))
+            return -1;
+        size_t used = (size_t)snprintf(text, sizeof text, "%s", schedule.item[0].text);
+        for (int j = 1; j < schedule.count && used < sizeof text; j++) {
+            const FxScheduleItem *item = &schedule.item[j];
+            unsigned __int128 at = (2 * (unsigned __int128)item->at * stretch->digits + unit) / (2 * unit);
+            if (at > 999999999999999)
+                return fx_fail(err, FX_EXIT_USAGE, "%s: %s: --stretch takes the milestone @%llu beyond 15 digits", s->source,
+                               s->key->path, (unsigned long long)item->at);
+            used += (size_t)snprintf(text + used, sizeof text - used, " %s@%llu%s", item->text, (unsigned long long)at,
+                                     item->in_steps ? "s" : "");
+        }
+        if (used >= sizeof text)
+            return fx_fail(err, FX_EXIT_USAGE, "%s: %s: stretched, the schedule is longer than %d characters", s->source,
+                           s->key->path, FX_VALUE - 1);
+        strcpy(s->value, text);
+    }
+    if (epochs == 0)
+        return fx_fail(err, FX_EXIT_USAGE, "--stretch: no epoch is left of the run");
+    snprintf(text, sizeof text, "%llu", (unsigned long long)epochs);
+    bool found = false;
+    for (int i = 0; i < recipe->count; i++)
+        if (!strcmp(recipe->settings[i].key->path, "run.epochs")) {
+            strcpy(recipe->settings[i].value, text);
+            found = true;
+        }
+    char overrides[sizeof recipe->overrides]; // it is no override
+    memcpy(overrides, recipe->overrides, sizeof overrides);
+    snprintf(text, sizeof text, "run.epochs=%llu", (unsigned long long)epochs);
+    int result = found ? 0 : fx_recipe_override(recipe, text, "--stretch", err);
+    memcpy(recipe->overrides, overrides, sizeof overrides);
+    return result;
+}
+
 static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
     FxRecipe *recipe = &run->recipe;
     unsigned cpu;
@@ -57,6 +104,8 @@ static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, F
     fx_net_names(&run->net, names);
     int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, stretch, warnings, err);
     free(names);
+    if (result == 0 && stretch)
+        result = stretch_recipe(recipe, run->config.epochs, stretch, err);
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
@@ -84,10 +133,31 @@ void fx_run_free(FxRun *run) {
     memset(run, 0, sizeof *run);
 }
 
+// Of the outputs that the last step or evaluation answered with.
+static int output_exponent(const FxRun *run, uint64_t step) {
+    const FxNode *output = fx_net_product(&run->net, run->net.product_count - 1);
+    const FxSiteConfig *logits = &fx_config_phase(&run->config, step)->layers[output->id - 1].site[FX_SITE_LOGITS];
+    return logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : output->y.exponent;
+}
+
+// Adds what a step left in totals.answers.loss to the epoch's sum. Where a schedule has changed the outputs' exponent, both
+// get the smaller one: exact, and without overflow for sums below 2^62 and exponents that differ by at most 32.
+static void add_loss(FxRun *run, const FxTotals *before, int exponent) {
+    unsigned __int128 sum = before->answers.loss, more = run->totals.answers.loss;
+    int finer = before->images == 0 || exponent < run->loss_exponent ? exponent : run->loss_exponent;
+    if (before->images)
+        sum <<= 2 * (run->loss_exponent - finer);
+    run->totals.answers.loss = sum + (more << 2 * (exponent - finer));
+    run->loss_exponent = finer;
+}
+
 void fx_run_step(FxRun *run) {
     int images = fx_feed_train(&run->feed, &run->net, run->step);
     FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals};
+    FxTotals before = run->totals;
+    run->totals.answers.loss = 0;
     fx_step_train(&step);
+    add_loss(run, &before, output_exponent(run, run->step));
     run->step++;
     run->images += (uint64_t)images;
 }
@@ -105,15 +175,16 @@ bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t co
                        .first_image = first + i, .totals = &totals};
         fx_step_evaluate(&step);
     }
-    *figures = (FxFigures){totals.images, totals.answers};
+    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step)};
     return true;
 }
 
-double fx_run_loss(const FxRun *run, const FxAnswers *answers, uint64_t images) {
-    const FxNode *output = fx_net_product(&run->net, run->net.product_count - 1);
-    const FxSiteConfig *logits = &fx_config_phase(&run->config, run->step)->layers[output->id - 1].site[FX_SITE_LOGITS];
-    int exponent = logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : output->y.exponent;
-    return ldexp((double)answers->loss, 2 * exponent - 1) / (double)images;
+FxFigures fx_run_train_figures(const FxRun *run) {
+    return (FxFigures){run->totals.images, run->totals.answers, run->loss_exponent};
+}
+
+double fx_figures_loss(const FxFigures *figures) {
+    return ldexp((double)figures->answers.loss, 2 * figures->exponent - 1) / (double)figures->images;
 }
 
 static void put_le(unsigned char *to, uint64_t x, size_t bytes) {

@@ -22,6 +22,7 @@ typedef struct FxRun {
     FxNet net;
     FxFeed feed;
     FxTotals totals;     // train figures since the epoch's start; counts since the row before
+    int loss_exponent;   // the unit of totals.answers.loss is that of outputs with this exponent, squared
     uint64_t step;       // updates done
     uint64_t images;     // training images seen since the run's start
     uint32_t config_crc32;
@@ -40,13 +41,17 @@ void fx_run_step(FxRun *run);
 typedef struct FxFigures {
     uint64_t images;
     FxAnswers answers;
+    int exponent; // of the outputs: answers.loss counts squares of 2^exponent
 } FxFigures;
 
 // false: *stop was set before the end.
 bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t count, FxFigures *figures, const volatile sig_atomic_t *stop);
 
+// The train figures since the epoch's start.
+FxFigures fx_run_train_figures(const FxRun *run);
+
 // Loss an example: the exact sum converted once, times 2^(2e-1), divided once.
-double fx_run_loss(const FxRun *run, const FxAnswers *answers, uint64_t images);
+double fx_figures_loss(const FxFigures *figures);
 
 uint32_t fx_run_weights_crc32(const FxRun *run);
 

@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const own_files[] = {"recipe.ini",     "command",    "log.csv",       "stats.csv",
-                                        "checkpoint",     "checkpoint.previous", "checkpoint.new", "recipe.ini.new", "command.new"};
+// command last: while it is there, what is left is a run's.
+static const char *const own_files[] = {"recipe.ini", "log.csv", "stats.csv", "checkpoint", "checkpoint.previous", "checkpoint.new",
+                                        "recipe.ini.new", "command.new", "command"};
 enum { OWN_FILES = sizeof own_files / sizeof own_files[0], PATH = FX_DIRECTORY + 64 };
 
 static void join(char out[PATH], const FxRunDir *dir, const char *name) {
@@ -55,6 +56,12 @@ static int take_lock(FxRunDir *dir, FxError *err) {
         dir->lock = -1;
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: another process (%s) writes this run", dir->path, text[0] ? text : "unknown");
     }
+    struct stat locked, there; // whoever held it may have ended, and deleted it, between open and fcntl
+    if (fstat(dir->lock, &locked) || stat(path, &there) || locked.st_ino != there.st_ino) {
+        close(dir->lock);
+        dir->lock = -1;
+        return fx_fail(err, FX_EXIT_RUNTIME, "%s: another process wrote this run until now; try again", dir->path);
+    }
     int n = snprintf(text, sizeof text, "pid %ld\n", (long)getpid());
     if (ftruncate(dir->lock, 0) || pwrite(dir->lock, text, (size_t)n, 0) != n)
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be written: %s", path, strerror(errno));
@@ -67,15 +74,22 @@ static int is_empty(const char *path) {
     if (!d)
         return 1;
     for (struct dirent *e; (e = readdir(d));)
-        files += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock");
+        files += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock") && strcmp(e->d_name, "command.new");
     closedir(d);
     return files == 0;
 }
 
-static int exists(const FxRunDir *dir, const char *name) {
-    char path[PATH];
-    join(path, dir, name);
-    return access(path, F_OK) == 0;
+// A run is told by its command, the first file to be written: nobody else's recipe.ini or log.csv is taken for one.
+static bool holds_run(const FxRunDir *dir) {
+    static const char start[] = "fxsim train";
+    char path[PATH], text[sizeof start] = "";
+    join(path, dir, "command");
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return false;
+    size_t n = fread(text, 1, sizeof start - 1, f);
+    fclose(f);
+    return n == sizeof start - 1 && !strcmp(text, start);
 }
 
 int fx_rundir_open(FxRunDir *dir, const char *path, FxExisting existing, FxError *err) {
@@ -89,17 +103,17 @@ int fx_rundir_open(FxRunDir *dir, const char *path, FxExisting existing, FxError
     memcpy(dir->path, path, length);
     const char *name = strrchr(dir->path, '/');
     fx_cell(dir->run_id, sizeof dir->run_id, name && name[1] ? name + 1 : dir->path);
-    bool present = exists(dir, "recipe.ini") || exists(dir, "log.csv");
-    if (existing == FX_EXISTING_REFUSE && (present || !is_empty(dir->path)))
-        return fx_fail(err, FX_EXIT_USAGE, "--out %s: %s; --resume continues a run, --force deletes it, another --out leaves it",
-                       dir->path, present ? "a run is there" : "the directory is not empty");
+    bool present = holds_run(dir), empty = present || is_empty(dir->path);
+    if (existing == FX_EXISTING_REFUSE && present)
+        return fx_fail(err, FX_EXIT_USAGE, "--out %s: a run is there; --resume continues it, --force deletes it, another --out leaves it",
+                       dir->path);
     if (existing == FX_EXISTING_RESUME && !present)
         return fx_fail(err, FX_EXIT_USAGE, "--resume: no run in %s; --resume=auto also starts one", dir->path);
-    if (existing == FX_EXISTING_FORCE && !present && !is_empty(dir->path))
-        return fx_fail(err, FX_EXIT_USAGE, "--force: %s holds files but no run; nothing is deleted", dir->path);
+    if (!empty)
+        return fx_fail(err, FX_EXIT_USAGE, "--out %s: holds files but no run; nothing in it is deleted or replaced", dir->path);
     if (make_directories(dir->path, err) || take_lock(dir, err))
         return -1;
-    dir->existed = present && existing != FX_EXISTING_FORCE;
+    dir->existed = existing != FX_EXISTING_FORCE && existing != FX_EXISTING_REFUSE && holds_run(dir);
     for (int i = 0; existing == FX_EXISTING_FORCE && i < OWN_FILES; i++) {
         char file[PATH];
         join(file, dir, own_files[i]);
@@ -155,6 +169,21 @@ static int open_csv(FILE **file, const FxRunDir *dir, const char *name, uint64_t
     if (ftruncate(fileno(*file), (off_t)length) || fseek(*file, 0, SEEK_END))
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", path, strerror(errno));
     return 0;
+}
+
+int fx_rundir_check_start(const FxRunDir *dir, FxError *err) {
+    char path[PATH];
+    int lines = 0;
+    join(path, dir, "log.csv");
+    FILE *f = fopen(path, "rb");
+    for (int c; f && (c = getc(f)) != EOF;)
+        lines += c == '\n';
+    if (f)
+        fclose(f);
+    if (lines <= 2)
+        return 0;
+    return fx_fail(err, FX_EXIT_CHECKPOINT, "%s: log.csv has %d rows, but there is no checkpoint to go on from; --force deletes them",
+                   dir->path, lines - 1);
 }
 
 int fx_rundir_open_csv(FxRunDir *dir, uint64_t log_length, uint64_t stats_length, FxError *err) {

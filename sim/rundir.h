@@ -33,6 +33,9 @@ void fx_rundir_close(FxRunDir *dir);
 // Writes DIR/name by way of a temporary file.
 int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxError *err);
 
+// Whether a run without a checkpoint may start anew: not where rows behind row 0 would be lost. Errors: exit code 5.
+int fx_rundir_check_start(const FxRunDir *dir, FxError *err);
+
 // Opens log.csv and stats.csv, cut to the given lengths; at length 0 the headers are written.
 int fx_rundir_open_csv(FxRunDir *dir, uint64_t log_length, uint64_t stats_length, FxError *err);
 

@@ -60,7 +60,8 @@ int fx_schedule_parse(FxSchedule *schedule, const char *value, FxError *err) {
 }
 
 uint64_t fx_schedule_step(const FxScheduleItem *item, uint64_t steps_per_epoch) {
-    return item->in_steps ? item->at : item->at * steps_per_epoch;
+    uint64_t factor = item->in_steps ? 1 : steps_per_epoch;
+    return factor && item->at > UINT64_MAX / factor ? UINT64_MAX : item->at * factor;
 }
 
 const FxScheduleItem *fx_schedule_at(const FxSchedule *schedule, uint64_t step, uint64_t steps_per_epoch) {

@@ -24,7 +24,7 @@ typedef struct FxSchedule {
 // A word that ends in @N or @Ns starts a new item. The first item has no milestone. Errors: exit code 2.
 int fx_schedule_parse(FxSchedule *schedule, const char *value, FxError *err);
 
-// Step from which the item rules, with steps_per_epoch updates a pass.
+// Step from which the item rules, with steps_per_epoch updates a pass; at most UINT64_MAX.
 uint64_t fx_schedule_step(const FxScheduleItem *item, uint64_t steps_per_epoch);
 
 // The item that rules before update `step`.

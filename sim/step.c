@@ -136,9 +136,9 @@ static void hand_down(const FxStep *s, FxNode *node, FxTensor *dx) {
         fx_apply_mask(s, dx, pass, masked);
     FxSource source = {.x = dx};
     fx_site_cast(s, owner, FX_SITE_ERROR, &source, &e);
+    trace(s, owner->id, "error.quantised", &e);
     if (pass && before)
         fx_apply_mask(s, &e, pass, masked);
-    trace(s, owner->id, "error.quantised", &e);
     for (FxNode *n = map; n != owner; n = &net->nodes[n->input]) {
         FxTensor below = first_images(&net->nodes[n->input].e, n->layer.in, s->images);
         n->layer.ops->backward_data(&n->layer, &e, &below, &net->work, NULL);

@@ -35,6 +35,7 @@ static void show_step(Training *t) {
     t->shown_at = now();
     enum { BAR = 24 };
     char bar[BAR + 1];
+    FxFigures train = fx_run_train_figures(run);
     uint64_t in_epoch = run->step % run->config.steps_per_epoch;
     int full = (int)(in_epoch * BAR / run->config.steps_per_epoch);
     for (int i = 0; i < BAR; i++)
@@ -44,20 +45,20 @@ static void show_step(Training *t) {
     double left = (double)(run->config.total_steps - run->step) * run->config.batch / (speed > 0 ? speed : 1);
     fprintf(stderr, "\r[%s] epoch %llu of %llu  loss %.4f  error %.2f %%  %.0f images/s  %.0f s left \033[K", bar,
             (unsigned long long)(run->step / run->config.steps_per_epoch + 1), (unsigned long long)run->config.epochs,
-            fx_run_loss(run, &run->totals.answers, run->totals.images),
-            100.0 * (double)run->totals.answers.wrong / (double)run->totals.images, speed, left);
+            fx_figures_loss(&train), 100.0 * (double)train.answers.wrong / (double)train.images, speed, left);
 }
 
 static void show_row(const Training *t, const FxLogRow *row) {
     const FxRun *run = t->run;
+    FxFigures train = fx_run_train_figures(run);
     if (t->options->quiet)
         return;
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\r\033[K");
     fprintf(stderr, "epoch %llu  step %llu", (unsigned long long)(run->step / run->config.steps_per_epoch), (unsigned long long)run->step);
-    if (row->trained && run->totals.images)
-        fprintf(stderr, "  train loss %.4f  error %.2f %%", fx_run_loss(run, &run->totals.answers, run->totals.images),
-                100.0 * (double)run->totals.answers.wrong / (double)run->totals.images);
+    if (train.images)
+        fprintf(stderr, "  train loss %.4f  error %.2f %%", fx_figures_loss(&train),
+                100.0 * (double)train.answers.wrong / (double)train.images);
     if (row->test.images)
         fprintf(stderr, "  test error %.2f %%", 100.0 * (double)row->test.answers.wrong / (double)row->test.images);
     if (row->trained && row->seconds > 0)
@@ -75,9 +76,12 @@ static int write_checkpoint(Training *t, FxStatus status) {
     return fx_checkpoint_write(t->run, t->dir->path, &mark, t->err);
 }
 
-// How a finished epoch ends the run, or does not.
+// How an epoch, or the part of one at the run's end, ends the run, or does not.
 static FxStatus judge(const FxRun *run) {
+    FxFigures train = fx_run_train_figures(run);
     bool dead = false;
+    if (run->step == 0 || run->step % run->config.steps_per_epoch)
+        return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
     for (int p = 0; p < run->net.product_count; p++) {
         const FxNode *node = fx_net_product(&run->net, p);
         dead |= node->live_errors == 0 || (!node->name.first && node->live_activations == 0);
@@ -87,7 +91,7 @@ static FxStatus judge(const FxRun *run) {
     if (run->totals.store_changed == 0)
         return FX_STALLED;
     // zero logits: one target of 1, so half a unit of loss an example
-    if (run->step / run->config.steps_per_epoch >= 2 && fx_run_loss(run, &run->totals.answers, run->totals.images) > 10 * 0.5)
+    if (run->step / run->config.steps_per_epoch >= 2 && fx_figures_loss(&train) > 10 * 0.5)
         return FX_DIVERGED;
     return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
 }
@@ -110,18 +114,19 @@ static void reset_counts(FxRun *run) {
 }
 
 // Evaluates and writes the row of an epoch, of row 0 or of a part; false in *written: a signal came first.
-static int write_row(Training *t, FxStatus status, bool *written) {
+static int write_row(Training *t, FxStatus *status, bool *written) {
     FxRun *run = t->run;
     const FxImages *train = &run->data.train, *test = &run->data.test;
     size_t held_out = train->count - run->config.train_images;
-    FxLogRow row = {.trained = run->step > 0, .status = status, .images = run->images - t->row_images};
+    FxLogRow row = {.trained = run->step > 0, .images = run->images - t->row_images};
     *written = fx_run_evaluate(run, test, 0, test->count, &row.test, t->options->stop) &&
                fx_run_evaluate(run, train, run->config.train_images, held_out, &row.validation, t->options->stop);
     if (!*written)
         return 0;
+    *status = row.status = judge(run);
     row.seconds = now() - t->row_start;
     if (fx_log_write(t->dir, run, &row, t->err) ||
-        (stats_due(run, run->step % run->config.steps_per_epoch == 0, status != FX_RUNNING) && fx_stats_write(t->dir, run, t->err)))
+        (stats_due(run, run->step % run->config.steps_per_epoch == 0, *status != FX_RUNNING) && fx_stats_write(t->dir, run, t->err)))
         return -1;
     show_row(t, &row);
     reset_counts(run);
@@ -131,11 +136,12 @@ static int write_row(Training *t, FxStatus status, bool *written) {
 }
 
 // A signal: the state as it is becomes the checkpoint; the row that says so comes after it and is taken back on resume.
-static int stop(Training *t, FxStatus *status) {
+// Before row 0 is written there is none: what resumes starts anew.
+static int stop(Training *t, bool row_0, FxStatus *status) {
     FxRun *run = t->run;
     FxLogRow row = {.trained = run->step > 0, .status = FX_STOPPED, .seconds = now() - t->row_start, .images = run->images - t->row_images};
     *status = FX_STOPPED;
-    if (write_checkpoint(t, FX_RUNNING) || fx_log_write(t->dir, run, &row, t->err))
+    if ((row_0 && write_checkpoint(t, FX_RUNNING)) || fx_log_write(t->dir, run, &row, t->err))
         return -1;
     show_row(t, &row);
     return 0;
@@ -157,21 +163,15 @@ static int loop(Training *t, FxStatus *status) {
         bool epoch_end = run->step % c->steps_per_epoch == 0, written = true;
         bool pending = run->totals.images > 0; // a row of this epoch has not been written
         if (stopping(t))
-            return stop(t, status);
+            return stop(t, true, status);
         if (pending && (epoch_end || run->step == c->total_steps)) {
-            FxStatus next = epoch_end ? judge(run) : FX_DONE;
-            if (write_row(t, next, &written))
+            if (write_row(t, status, &written))
                 return -1;
             if (!written)
-                return stop(t, status);
-            *status = next;
+                return stop(t, true, status);
             if ((*status != FX_RUNNING || checkpoint_due(t, epoch_end)) && write_checkpoint(t, *status))
                 return -1;
             continue;
-        }
-        if (run->step == c->total_steps) { // nothing to train at all
-            *status = FX_DONE;
-            return write_checkpoint(t, FX_DONE);
         }
         fx_run_step(run);
         show_step(t);
@@ -193,14 +193,14 @@ static int start(Training *t, FxStatus *status) {
     if (!text)
         return fx_fail_memory(t->err, "recipe", size);
     fx_recipe_write(text, size, &run->recipe, true);
-    int result = fx_rundir_write(t->dir, "recipe.ini", text, t->err);
+    // command first: it makes the directory a run
+    int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) || fx_rundir_write(t->dir, "recipe.ini", text, t->err);
     free(text);
-    if (result || fx_rundir_write(t->dir, "command", t->options->command, t->err) || fx_rundir_open_csv(t->dir, 0, 0, t->err) ||
-        write_row(t, run->config.total_steps ? FX_RUNNING : FX_DONE, &written))
+    if (result || fx_rundir_open_csv(t->dir, 0, 0, t->err) || write_row(t, status, &written))
         return -1;
     if (!written)
-        return stop(t, status);
-    return write_checkpoint(t, FX_RUNNING);
+        return stop(t, false, status);
+    return write_checkpoint(t, *status);
 }
 
 int fx_train(FxRun *run, FxRunDir *dir, const FxTrainOptions *options, FxStatus *status, FxError *err) {
@@ -214,6 +214,8 @@ int fx_train(FxRun *run, FxRunDir *dir, const FxTrainOptions *options, FxStatus 
     if (warnings.text[0])
         fprintf(stderr, "fxsim: warning: %s", warnings.text);
     if (!found) {
+        if (dir->existed && fx_rundir_check_start(dir, err))
+            return -1;
         if (start(&t, status))
             return -1;
         return *status == FX_RUNNING ? loop(&t, status) : 0;

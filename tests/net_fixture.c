@@ -41,7 +41,8 @@ int net_try(NetFixture *f, const NetSetup *setup, FxError *err) {
         goto failed;
     assert_true(f->net.product_count <= LAYERS);
     fx_net_names(&f->net, names);
-    if (fx_config_resolve(&f->config, &f->recipe, names, f->net.product_count, f->data->train.count, NULL, &warnings, err) ||
+    if (fx_config_resolve(&f->config, &f->recipe, names, f->net.product_count, f->data->train.count,
+                          NULL, &warnings, err) ||
         fx_net_plan(&f->net, &f->config, setup->threads ? setup->threads : 1, setup->cpu, err) ||
         fx_feed_init(&f->feed, f->data, &f->config, err))
         goto failed;
@@ -67,7 +68,12 @@ void net_close(NetFixture *f) {
 }
 
 void net_train_batch(NetFixture *f, int images, const FxTrace *trace) {
-    FxStep step = {.net = &f->net, .config = &f->config, .step = f->step, .images = images, .totals = &f->totals, .trace = trace};
+    FxStep step = {.net = &f->net,
+                   .config = &f->config,
+                   .step = f->step,
+                   .images = images,
+                   .totals = &f->totals,
+                   .trace = trace};
     fx_step_train(&step);
     f->step++;
 }
@@ -82,9 +88,15 @@ FxTotals net_evaluate(NetFixture *f) {
     FxTotals totals = {0};
     const FxImages *images = &f->data->test;
     for (size_t i = 0; i < images->count; i += (size_t)f->config.batch) {
-        size_t n = images->count - i < (size_t)f->config.batch ? images->count - i : (size_t)f->config.batch;
-        FxStep step = {.net = &f->net, .config = &f->config, .step = f->step, .images = (int)n, .evaluation = true,
-                       .first_image = i, .totals = &totals};
+        size_t n = images->count - i < (size_t)f->config.batch ? images->count - i
+                                                               : (size_t)f->config.batch;
+        FxStep step = {.net = &f->net,
+                       .config = &f->config,
+                       .step = f->step,
+                       .images = (int)n,
+                       .evaluation = true,
+                       .first_image = i,
+                       .totals = &totals};
         fx_feed_images(&f->net, images, i, (int)n);
         fx_step_evaluate(&step);
     }
@@ -102,7 +114,8 @@ void net_clear_stats(NetFixture *f) {
 
 static uint32_t crc_word(uint32_t crc, int64_t word) {
     uint32_t u = (uint32_t)word;
-    unsigned char bytes[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16), (unsigned char)(u >> 24)};
+    unsigned char bytes[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16),
+                              (unsigned char)(u >> 24)};
     return (uint32_t)crc32(crc, bytes, 4);
 }
 
@@ -128,8 +141,10 @@ static FxImages images_made(size_t n, size_t size, size_t width, unsigned turn) 
         images.labels[i] = (uint8_t)label;
         for (size_t p = 0; p < size; p++) {
             // stripes whose slope tells the class, and something that does not
-            size_t stripe = (p % width * (label + 1) + p / width * (10 - label)) * 9, other = (i * i + 3 * p * p + turn) % 97;
-            images.pixels[i * size + p] = (uint8_t)((stripe % 256 < 128 ? 20 : 200) + (int)(other % 50));
+            size_t stripe = (p % width * (label + 1) + p / width * (10 - label)) * 9,
+                   other = (i * i + 3 * p * p + turn) % 97;
+            images.pixels[i * size + p] =
+                (uint8_t)((stripe % 256 < 128 ? 20 : 200) + (int)(other % 50));
         }
     }
     return images;
@@ -151,7 +166,8 @@ const FxDataset *dataset_digits(void) {
     return &digits;
 }
 
-void recording_add(Recording *r, int id, const char *what, const int64_t *codes, size_t count, int exponent) {
+void recording_add(Recording *r, int id, const char *what, const int64_t *codes, size_t count,
+                   int exponent) {
     Recorded *t = r->count ? &r->tensors[r->count - 1] : NULL;
     if (!t || t->id != id || strcmp(t->what, what)) {
         r->tensors = realloc(r->tensors, (r->count + 1) * sizeof *r->tensors);
@@ -199,12 +215,12 @@ static void must_hold(const Recording *got, const Recorded *wanted, const char *
     if (!t)
         fail_msg("%s: layer %d: no %s", label, wanted->id, wanted->what);
     if (t->count != wanted->count || t->exponent != wanted->exponent)
-        fail_msg("%s: layer %d: %s: %zu codes of exponent %d, not %zu of %d", label, wanted->id, wanted->what, t->count,
-                 t->exponent, wanted->count, wanted->exponent);
+        fail_msg("%s: layer %d: %s: %zu codes of exponent %d, not %zu of %d", label, wanted->id,
+                 wanted->what, t->count, t->exponent, wanted->count, wanted->exponent);
     for (size_t i = 0; i < wanted->count; i++)
         if (t->codes[i] != wanted->codes[i])
-            fail_msg("%s: layer %d: %s[%zu] = %lld, not %lld", label, wanted->id, wanted->what, i, (long long)t->codes[i],
-                     (long long)wanted->codes[i]);
+            fail_msg("%s: layer %d: %s[%zu] = %lld, not %lld", label, wanted->id, wanted->what, i,
+                     (long long)t->codes[i], (long long)wanted->codes[i]);
 }
 
 void recordings_must_agree(const Recording *got, const Recording *wanted, const char *label) {
@@ -212,5 +228,6 @@ void recordings_must_agree(const Recording *got, const Recording *wanted, const 
         must_hold(got, &wanted->tensors[i], label);
     for (size_t i = 0; i < got->count; i++)
         if (!recording_find(wanted, got->tensors[i].id, got->tensors[i].what))
-            fail_msg("%s: layer %d: %s was not expected", label, got->tensors[i].id, got->tensors[i].what);
+            fail_msg("%s: layer %d: %s was not expected", label, got->tensors[i].id,
+                     got->tensors[i].what);
 }

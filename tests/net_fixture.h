@@ -1,5 +1,5 @@
-// Nets ready to step, for tests: recipe, data, net, configuration and feed set up in one call; the weights' CRC, the
-// answers over a test set, and a recording of every tensor of a step.
+// Nets ready to step, for tests: recipe, data, net, configuration and feed set up in one call; the
+// weights' CRC, the answers over a test set, and a recording of every tensor of a step.
 #ifndef FX_TESTS_NET_FIXTURE_H
 #define FX_TESTS_NET_FIXTURE_H
 
@@ -13,7 +13,7 @@ typedef struct NetSetup {
     const FxDataset *data;
     int batch;
     uint64_t seed;
-    int threads;                          // 0: one
+    int threads; // 0: one
     unsigned cpu;
     const char *overrides[NET_OVERRIDES]; // key=value, up to the first NULL
 } NetSetup;
@@ -44,11 +44,13 @@ FxTotals net_evaluate(NetFixture *f);
 // The sites' counts begin anew.
 void net_clear_stats(NetFixture *f);
 
-// zlib CRC-32 over each layer's stored codes as little-endian int32, each layer followed by the exponent of its store.
+// zlib CRC-32 over each layer's stored codes as little-endian int32, each layer followed by the
+// exponent of its store.
 uint32_t net_crc(const NetFixture *f);
 FxLayerConfig *net_layer_config(const NetFixture *f, int layer); // under the current step's phase
 
-// A data set made by a formula: n images h x w x c of 10 classes for training, n / 4 for the test. fx_dataset_free frees it.
+// A data set made by a formula: n images h x w x c of 10 classes for training, n / 4 for the test.
+// fx_dataset_free frees it.
 FxDataset dataset_made(int h, int w, int c, size_t n);
 // The built-in digits, loaded once a program; never freed.
 const FxDataset *dataset_digits(void);
@@ -68,10 +70,12 @@ typedef struct Recording {
 } Recording;
 
 FxTrace recording_trace(Recording *r);
-void recording_add(Recording *r, int id, const char *what, const int64_t *codes, size_t count, int exponent);
+void recording_add(Recording *r, int id, const char *what, const int64_t *codes, size_t count,
+                   int exponent);
 const Recorded *recording_find(const Recording *r, int id, const char *what); // NULL: not there
 void recording_clear(Recording *r);
-// The same tensors with the same exponents and codes; where not, fails and names the first difference.
+// The same tensors with the same exponents and codes; where not, fails and names the first
+// difference.
 void recordings_must_agree(const Recording *got, const Recording *wanted, const char *label);
 
 #endif

@@ -227,9 +227,9 @@ static void all_fills(const FxGemmKernel *kernel) {
         for (int fill = 0; fill < FILLS; fill++)
             for (int layout = 0; layout < 4; layout++)
                 if (takes(kernel, types[t][0], types[t][1])) {
-                    check_plain(26, 66, 1601, types[t][0], types[t][1], FX_INT64, layout & 1, layout & 2, (Fill)fill,
+                    check_plain(26, 66, 530, types[t][0], types[t][1], FX_INT64, layout & 1, layout & 2, (Fill)fill,
                                 kernel->cpu, 1);
-                    check_plain(26, 66, 401, types[t][0], types[t][1], FX_INT32, layout & 1, layout & 2, (Fill)fill,
+                    check_plain(14, 35, 801, types[t][0], types[t][1], FX_INT32, layout & 1, layout & 2, (Fill)fill,
                                 kernel->cpu, 1);
                 }
 }
@@ -243,7 +243,7 @@ static void long_sums(const FxGemmKernel *kernel) {
     for (int t = 0; t < TYPES; t++)
         if (takes(kernel, types[t][0], types[t][1]))
             for (int fill = 0; fill < FILLS; fill++) // int32 products may reach 2^62: a few are all that fit
-                check_plain(2, 3, types[t][0] == FX_INT32 && types[t][1] == FX_INT32 ? 1 : 200003, types[t][0],
+                check_plain(1, 2, types[t][0] == FX_INT32 && types[t][1] == FX_INT32 ? 1 : 140003, types[t][0],
                             types[t][1], FX_INT64, fill & 1, fill & 2, (Fill)fill, kernel->cpu, 2);
 }
 
@@ -262,7 +262,7 @@ static void check_convolution(View v, FxType data, FxType codes, FxType c_type, 
     const int out_w = (v.width + 2 * v.pad - v.kernel_w) / v.stride + 1;
     if (v.height + 2 * v.pad < v.kernel_h || v.width + 2 * v.pad < v.kernel_w)
         return;
-    const int outputs = v.images >= 32 ? 40 : 5, patch = v.kernel_h * v.kernel_w * v.channels;
+    const int outputs = v.images >= 32 ? 33 : 5, patch = v.kernel_h * v.kernel_w * v.channels;
     const size_t in_count = (size_t)(v.images * v.height * v.width * v.channels);
     const size_t out_count = (size_t)(v.images * out_h * out_w * outputs);
     void *x = make_codes(data, in_count, fill), *e = make_codes(data, out_count, fill);
@@ -317,8 +317,8 @@ static void convolutions_equal_their_definition(void **unused) {
 }
 
 static void batches(const FxGemmKernel *kernel) {
-    static const View views[] = {{40, 8, 8, 16, 5, 5, 1, 0},  {33, 6, 6, 64, 3, 3, 1, 1}, {64, 9, 7, 3, 3, 3, 2, 1},
-                                 {48, 12, 12, 1, 5, 5, 1, 0}, {70, 4, 4, 20, 3, 3, 2, 0}, {50, 5, 6, 130, 1, 1, 2, 0}};
+    static const View views[] = {{33, 5, 6, 16, 3, 4, 1, 0},  {33, 5, 4, 33, 3, 3, 1, 1}, {64, 7, 7, 3, 3, 3, 2, 1},
+                                 {48, 12, 12, 1, 5, 5, 1, 0}, {35, 4, 4, 33, 4, 3, 2, 2}, {40, 5, 6, 130, 1, 1, 2, 0}};
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
         if (takes(kernel, FX_INT8, FX_INT8))
             check_convolution(views[i], FX_INT8, FX_INT8, FX_INT32, FILL_RANDOM, kernel->cpu, 2);
@@ -330,6 +330,18 @@ static void batches(const FxGemmKernel *kernel) {
 static void convolutions_of_batches_equal_their_definition(void **unused) {
     (void)unused;
     for_each_kernel(batches);
+}
+
+static void large_sums(const FxGemmKernel *kernel) {
+    if (!takes(kernel, FX_INT8, FX_INT8))
+        return;
+    check_plain(70003, 64, 5, FX_INT8, FX_INT8, FX_INT32, false, true, FILL_RANDOM, kernel->cpu, 2);
+    check_plain(4500, 1000, 3, FX_UINT8, FX_INT8, FX_INT32, true, false, FILL_ALTERNATING, kernel->cpu, 1);
+}
+
+static void results_larger_than_the_caches_are_whole(void **unused) {
+    (void)unused;
+    for_each_kernel(large_sums);
 }
 
 static void same_bytes(const FxMatrix *a, const FxMatrix *b, FxType c_type, unsigned cpu) {
@@ -401,6 +413,7 @@ int main(void) {
         cmocka_unit_test(sums_that_need_int64_are_exact),
         cmocka_unit_test(convolutions_equal_their_definition),
         cmocka_unit_test(convolutions_of_batches_equal_their_definition),
+        cmocka_unit_test(results_larger_than_the_caches_are_whole),
         cmocka_unit_test(threads_never_change_a_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

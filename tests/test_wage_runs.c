@@ -1,6 +1,7 @@
-// Whole training runs against tests/golden/wage_runs.csv, which an implementation of its own made from the definitions.
-// Rows of one run are done in one pass. Runs on MNIST and CIFAR-10 need their files: the directory that the environment
-// variable FXSIM_DATA names, with mnist/ and cifar10/ in it.
+// Whole training runs against tests/golden/wage_runs.csv, which an implementation of its own made
+// from the definitions. Rows of one run are done in one pass. Runs on MNIST and CIFAR-10 need their
+// files: the directory that the environment variable FXSIM_DATA names, with mnist/ and cifar10/ in
+// it.
 #include "tests/golden.h"
 #include "tests/net_fixture.h"
 
@@ -15,7 +16,8 @@
 
 enum { ROWS = 81, DIGITS_ROWS = 72, MNIST_ROWS = 3, CIFAR_ROWS = 6 };
 
-static const char *const run_columns[] = {"recipe", "bits", "net", "data", "train_images", "batch", "seed", "rate", "augment"};
+static const char *const run_columns[] = {"recipe", "bits", "net",  "data",   "train_images",
+                                          "batch",  "seed", "rate", "augment"};
 enum { RUN_COLUMNS = sizeof run_columns / sizeof run_columns[0], WORDS = 16 };
 
 // A row's note, cut at spaces and semicolons.
@@ -29,7 +31,8 @@ static void read_note(Note *note, const Golden *g, size_t row) {
     char *save = NULL;
     snprintf(note->text, sizeof note->text, "%s", golden_cell(g, row, "note"));
     note->count = 0;
-    for (char *w = strtok_r(note->text, " ;", &save); w && note->count < WORDS; w = strtok_r(NULL, " ;", &save))
+    for (char *w = strtok_r(note->text, " ;", &save); w && note->count < WORDS;
+         w = strtok_r(NULL, " ;", &save))
         note->word[note->count++] = w;
 }
 
@@ -37,6 +40,14 @@ static void read_note(Note *note, const Golden *g, size_t row) {
 static bool is_override(const char *word) {
     const char *dot = strchr(word, '.'), *equals = strchr(word, '=');
     return dot && equals && dot < equals;
+}
+
+static bool sets(const Note *note, const char *key) {
+    size_t length = strlen(key);
+    for (int i = 0; i < note->count; i++)
+        if (!strncmp(note->word[i], key, length) && note->word[i][length] == '=')
+            return true;
+    return false;
 }
 
 // The number behind name=, or false.
@@ -76,23 +87,30 @@ static void open_run(NetFixture *f, const Golden *g, size_t first, const FxDatas
     int w, a, grad, e, n = 0, used;
     Note note;
     const char *bits = golden_cell(g, first, "bits");
-    NetSetup setup = {.recipe = golden_cell(g, first, "recipe"), .net = golden_cell(g, first, "net"), .data = data,
-                      .batch = (int)golden_int(g, first, "batch"), .seed = golden_unsigned(g, first, "seed"), .threads = 2,
+    NetSetup setup = {.recipe = golden_cell(g, first, "recipe"),
+                      .net = golden_cell(g, first, "net"),
+                      .data = data,
+                      .batch = (int)golden_int(g, first, "batch"),
+                      .seed = golden_unsigned(g, first, "seed"),
+                      .threads = 2,
                       .cpu = fx_cpu_detect()};
     if (sscanf(bits, "%d-%d-%d-%d%n", &w, &a, &grad, &e, &used) != 4 || bits[used])
         fail_msg("row %zu: bits \"%s\"", first + 1, bits);
     if (data->train.count != golden_unsigned(g, first, "train_images"))
-        fail_msg("row %zu: %zu training images, not %s", first + 1, data->train.count, golden_cell(g, first, "train_images"));
+        fail_msg("row %zu: %zu training images, not %s", first + 1, data->train.count,
+                 golden_cell(g, first, "train_images"));
     snprintf(text[n++], sizeof text[0], "weight.q=fixed%d@alpha", w);
     snprintf(text[n++], sizeof text[0], "input.q=fixed%d", a);
     snprintf(text[n++], sizeof text[0], "activation.q=fixed%d", a);
     snprintf(text[n++], sizeof text[0], "store.q=fixed%d", grad);
-    snprintf(text[n++], sizeof text[0], "gradient.grid=fixed%d", grad); // @shift-unit and the rounding are the recipe's
+    snprintf(text[n++], sizeof text[0], "gradient.grid=fixed%d",
+             grad); // @shift-unit and the rounding are the recipe's
     snprintf(text[n++], sizeof text[0], "error.q=fixed%d@shift-unit", e);
-    snprintf(text[n++], sizeof text[0], "store.clip=%.10g", 1 - 2.0 / (1 << w));
+    read_note(&note, g, first);
+    if (!sets(&note, "store.clip")) // a key is set once
+        snprintf(text[n++], sizeof text[0], "store.clip=%.10g", 1 - 2.0 / (1 << w));
     snprintf(text[n++], sizeof text[0], "update.rate=%s", golden_cell(g, first, "rate"));
     snprintf(text[n++], sizeof text[0], "run.augment=%s", golden_cell(g, first, "augment"));
-    read_note(&note, g, first);
     for (int i = 0; i < n; i++)
         setup.overrides[i] = text[i];
     for (int i = 0; i < note.count && n < NET_OVERRIDES; i++)
@@ -103,9 +121,10 @@ static void open_run(NetFixture *f, const Golden *g, size_t first, const FxDatas
 
 static void must_equal(const Golden *g, size_t row, const char *what, int64_t got, int64_t wanted) {
     if (got != wanted)
-        fail_msg("row %zu (%s %s on %s, %s, rate %s, step %s): %s = %" PRId64 ", not %" PRId64, row + 1,
-                 golden_cell(g, row, "recipe"), golden_cell(g, row, "net"), golden_cell(g, row, "data"),
-                 golden_cell(g, row, "bits"), golden_cell(g, row, "rate"), golden_cell(g, row, "step"), what, got, wanted);
+        fail_msg("row %zu (%s %s on %s, %s, rate %s, step %s): %s = %" PRId64 ", not %" PRId64,
+                 row + 1, golden_cell(g, row, "recipe"), golden_cell(g, row, "net"),
+                 golden_cell(g, row, "data"), golden_cell(g, row, "bits"),
+                 golden_cell(g, row, "rate"), golden_cell(g, row, "step"), what, got, wanted);
 }
 
 static void check_row(NetFixture *f, const Golden *g, size_t row) {
@@ -115,18 +134,21 @@ static void check_row(NetFixture *f, const Golden *g, size_t row) {
     const FxTotals train = f->totals, test = net_evaluate(f);
     read_note(&note, g, row);
     if (crc != wanted)
-        fail_msg("row %zu (%s %s, %s, rate %s, step %s): weights %08x, not %08x", row + 1, golden_cell(g, row, "recipe"),
-                 golden_cell(g, row, "net"), golden_cell(g, row, "bits"), golden_cell(g, row, "rate"),
+        fail_msg("row %zu (%s %s, %s, rate %s, step %s): weights %08x, not %08x", row + 1,
+                 golden_cell(g, row, "recipe"), golden_cell(g, row, "net"),
+                 golden_cell(g, row, "bits"), golden_cell(g, row, "rate"),
                  golden_cell(g, row, "step"), crc, wanted);
     const FxNode *last = fx_net_product(&f->net, f->net.product_count - 1);
-    const FxSiteConfig *logits = &net_layer_config(f, f->net.product_count - 1)->site[FX_SITE_LOGITS];
+    const FxSiteConfig *logits =
+        &net_layer_config(f, f->net.product_count - 1)->site[FX_SITE_LOGITS];
     int e = logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : last->y.exponent;
     must_equal(g, row, "e given in the note", number_of(&number, &note, "e"), true);
     must_equal(g, row, "e", e, number);
     if (f->step == 0) {
         must_equal(g, row, "loss_sum empty", *golden_cell(g, row, "loss_sum_or_empty") == 0, true);
     } else {
-        must_equal(g, row, "loss_sum", (int64_t)train.answers.loss, golden_int(g, row, "loss_sum_or_empty"));
+        must_equal(g, row, "loss_sum", (int64_t)train.answers.loss,
+                   golden_int(g, row, "loss_sum_or_empty"));
         must_equal(g, row, "images and wrong given in the note",
                    number_of(&number, &note, "images") && number_of(&number, &note, "wrong"), true);
         must_equal(g, row, "wrong", (int64_t)train.answers.wrong, number);
@@ -134,9 +156,11 @@ static void check_row(NetFixture *f, const Golden *g, size_t row) {
         must_equal(g, row, "images", (int64_t)train.images, number);
     }
     static const char *const names[] = {"test_sum", "test_wrong", "test_ties"};
-    const int64_t answers[] = {(int64_t)test.answers.loss, (int64_t)test.answers.wrong, (int64_t)test.answers.ties};
+    const int64_t answers[] = {(int64_t)test.answers.loss, (int64_t)test.answers.wrong,
+                               (int64_t)test.answers.ties};
     for (int i = 0; i < 3; i++) {
-        must_equal(g, row, "test answers given in the note", number_of(&number, &note, names[i]), true);
+        must_equal(g, row, "test answers given in the note", number_of(&number, &note, names[i]),
+                   true);
         must_equal(g, row, names[i], answers[i], number);
     }
     must_equal(g, row, "test images", (int64_t)test.images, (int64_t)f->data->test.count);
@@ -178,7 +202,8 @@ static FxDataset load_or_skip(const char *name, int rows) {
     FxError err = {0};
     char path[200];
     if (!directory || !*directory) {
-        print_message("%d rows on %s skipped: FXSIM_DATA names no directory with %s/ in it\n", rows, name, name);
+        print_message("%d rows on %s skipped: FXSIM_DATA names no directory with %s/ in it\n", rows,
+                      name, name);
         skip();
     }
     snprintf(path, sizeof path, "%.150s/%s", directory, name);

@@ -1,4 +1,5 @@
-// One training step, tensor by tensor, against tests/golden/wage_step, which an implementation of its own made.
+// One training step, tensor by tensor, against tests/golden/wage_step, which an implementation of
+// its own made.
 #include "tests/net_fixture.h"
 
 #include <dirent.h>
@@ -73,7 +74,11 @@ typedef struct Run {
 
 static int set_up(void **state) {
     static Run run;
-    NetSetup setup = {.recipe = "wage", .net = "4C3-MP2-16FC-10SSE", .data = dataset_digits(), .batch = BATCH, .seed = 5,
+    NetSetup setup = {.recipe = "wage",
+                      .net = "4C3-MP2-16FC-10SSE",
+                      .data = dataset_digits(),
+                      .batch = BATCH,
+                      .seed = 5,
                       .overrides = {"update.rate=8"}};
     memset(&run, 0, sizeof run);
     net_open(&run.f, &setup);
@@ -133,7 +138,9 @@ static int shape_of(size_t shape[4], const FxNet *net, int layer, Shape which, c
     const FxNode *node = fx_net_product(net, layer);
     const FxLayer *l = &node->layer, *next = &net->nodes[net->products[layer] + 1].layer;
     bool conv = l->ops == &fx_conv_ops;
-    FxShape s = which == IN ? l->in : which == POOLED && next->ops == &fx_max_pool_ops ? next->out : l->out;
+    FxShape s = which == IN                                        ? l->in
+                : which == POOLED && next->ops == &fx_max_pool_ops ? next->out
+                                                                   : l->out;
     if (which == WEIGHTS && conv) {
         const size_t k = (size_t)l->kernel;
         memcpy(shape, (size_t[4]){k, k, (size_t)l->image.c, (size_t)l->out.c}, 4 * sizeof *shape);
@@ -167,7 +174,8 @@ static void must_equal(const Table *t, const int64_t *codes, size_t count) {
         fail_msg("%s: %zu numbers, not %zu", t->name, count, t->count);
     for (size_t i = 0; i < count; i++)
         if (codes[i] != t->codes[i])
-            fail_msg("%s[%zu] = %lld, not %lld", t->name, i, (long long)codes[i], (long long)t->codes[i]);
+            fail_msg("%s[%zu] = %lld, not %lld", t->name, i, (long long)codes[i],
+                     (long long)t->codes[i]);
 }
 
 static void check_traced(const Run *run, const Table *t, int id, const char *what) {
@@ -283,31 +291,36 @@ static void the_scales_chosen_are_the_known_ones(void **state) {
         uint64_t m;
         int n, shift;
     } scales[] = {
-        {3, FX_SITE_ERROR, 796, 10, 3},        {2, FX_SITE_ERROR, 306, 8, 1},         {1, FX_SITE_ERROR, 368, 9, 2},
-        {1, FX_SITE_GRADIENT, 61683, 16, 13},  {2, FX_SITE_GRADIENT, 88646, 16, 13},  {3, FX_SITE_GRADIENT, 48514, 16, 13},
+        {3, FX_SITE_ERROR, 796, 10, 3},       {2, FX_SITE_ERROR, 306, 8, 1},
+        {1, FX_SITE_ERROR, 368, 9, 2},        {1, FX_SITE_GRADIENT, 61683, 16, 13},
+        {2, FX_SITE_GRADIENT, 88646, 16, 13}, {3, FX_SITE_GRADIENT, 48514, 16, 13},
     };
     for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) {
-        const FxSiteState *site = &fx_net_product(&run->f.net, scales[i].layer - 1)->site[scales[i].site];
+        const FxSiteState *site =
+            &fx_net_product(&run->f.net, scales[i].layer - 1)->site[scales[i].site];
         // the site keeps the shift that scales to +-1, the gradient's without its rate of 2^3
         int n = (int)site->exponent + 7, shift = scales[i].site == FX_SITE_ERROR ? n - 7 : n - 3;
         if (site->stats.max_abs != scales[i].m || n != scales[i].n || shift != scales[i].shift)
             fail_msg("layer %d, %s: m = %llu, n' = %d, shift %d, not %llu, %d, %d", scales[i].layer,
-                     fx_site(scales[i].site)->name, (unsigned long long)site->stats.max_abs, n, shift,
-                     (unsigned long long)scales[i].m, scales[i].n, scales[i].shift);
+                     fx_site(scales[i].site)->name, (unsigned long long)site->stats.max_abs, n,
+                     shift, (unsigned long long)scales[i].m, scales[i].n, scales[i].shift);
     }
 }
 
 static uint64_t zeros(const Run *run, const char *what) {
     uint64_t n = 0;
     for (size_t i = 0; i < run->recording.count; i++)
-        for (size_t j = 0; !strcmp(run->recording.tensors[i].what, what) && j < run->recording.tensors[i].count; j++)
+        for (size_t j = 0;
+             !strcmp(run->recording.tensors[i].what, what) && j < run->recording.tensors[i].count;
+             j++)
             n += run->recording.tensors[i].codes[j] == 0;
     return n;
 }
 
 static void the_counts_of_the_step_are_the_known_ones(void **state) {
     const Run *run = *state;
-    uint64_t masked = 0, errors = 0, clamped = 0, gradients = 0, activations = 0, changed = 0, all = 0;
+    uint64_t masked = 0, errors = 0, clamped = 0, gradients = 0, activations = 0, changed = 0,
+             all = 0;
     for (int i = 0; i < LAYERS; i++) {
         const FxSiteState *site = fx_net_product(&run->f.net, i)->site;
         masked += site[FX_SITE_ACTIVATION].stats.masked;
@@ -325,7 +338,8 @@ static void the_counts_of_the_step_are_the_known_ones(void **state) {
     assert_int_equal(errors, 3);
     assert_int_equal(clamped, 125);
     assert_int_equal(gradients, 0);
-    assert_true(activations > 0 && activations <= 223); // what is masked may yet round into the grid
+    assert_true(activations > 0 &&
+                activations <= 223); // what is masked may yet round into the grid
     assert_int_equal(changed, 299);
     assert_int_equal(run->f.totals.store_changed, 299);
     assert_int_equal(run->f.totals.saturated, all);
