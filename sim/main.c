@@ -40,8 +40,10 @@ static int unknown(const char *name) {
     FxError err;
     for (const FxCommand *c = fx_commands; c->name && strlen(known) + strlen(c->name) + 2 < sizeof known; c++)
         sprintf(known + strlen(known), " %s", c->name);
-    fx_fail(&err, FX_EXIT_USAGE, name ? "no command \"%.80s\"; known:%s; see fxsim --help" : "a command is missing%s; known:%s; see fxsim --help",
-            name ? name : "", known);
+    if (name)
+        fx_fail(&err, FX_EXIT_USAGE, "no command \"%.80s\"; known:%s; see fxsim --help", name, known);
+    else
+        fx_fail(&err, FX_EXIT_USAGE, "a command is missing; known:%s; see fxsim --help", known);
     print_error(&err);
     return FX_EXIT_USAGE;
 }

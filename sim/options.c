@@ -33,7 +33,10 @@ static const char *value_of(int argc, char **argv, int *i, const char *equals, c
         return equals + 1;
     if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2))
         return argv[++*i];
-    fx_fail(err, FX_EXIT_USAGE, "--%s: a value must follow%s%s", name, *i + 1 < argc ? ", not " : "", *i + 1 < argc ? argv[*i + 1] : "");
+    if (*i + 1 < argc)
+        fx_fail(err, FX_EXIT_USAGE, "--%s: a value must follow, not %s", name, argv[*i + 1]);
+    else
+        fx_fail(err, FX_EXIT_USAGE, "--%s: a value must follow", name);
     return NULL;
 }
 

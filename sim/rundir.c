@@ -74,7 +74,8 @@ static int is_empty(const char *path) {
     if (!d)
         return 1;
     for (struct dirent *e; (e = readdir(d));)
-        files += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock") && strcmp(e->d_name, "command.new");
+        files += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock") &&
+                 strcmp(e->d_name, "command.new");
     closedir(d);
     return files == 0;
 }
@@ -105,8 +106,8 @@ int fx_rundir_open(FxRunDir *dir, const char *path, FxExisting existing, FxError
     fx_cell(dir->run_id, sizeof dir->run_id, name && name[1] ? name + 1 : dir->path);
     bool present = holds_run(dir), empty = present || is_empty(dir->path);
     if (existing == FX_EXISTING_REFUSE && present)
-        return fx_fail(err, FX_EXIT_USAGE, "--out %s: a run is there; --resume continues it, --force deletes it, another --out leaves it",
-                       dir->path);
+        return fx_fail(err, FX_EXIT_USAGE, "--out %s: a run is there; --resume continues it, --force deletes it, another --out "
+                       "leaves it", dir->path);
     if (existing == FX_EXISTING_RESUME && !present)
         return fx_fail(err, FX_EXIT_USAGE, "--resume: no run in %s; --resume=auto also starts one", dir->path);
     if (!empty)

@@ -18,9 +18,9 @@ const FxSiteInfo *fx_site_info(int i) {
 }
 
 const FxSiteInfo *fx_site(FxSite site) {
-    for (int i = 0; fx_site_info(i); i++)
-        if (sites[i].site == site)
-            return &sites[i];
-    assert(!"a site of the table");
-    return NULL;
+    int i = 0;
+    while (fx_site_info(i) && sites[i].site != site)
+        i++;
+    assert(fx_site_info(i)); // every site has a line
+    return &sites[i];
 }

@@ -35,7 +35,4 @@ typedef struct FxStep {
 void fx_step_train(const FxStep *s);
 void fx_step_evaluate(const FxStep *s);
 
-// The code of the number 1.0 at the output, and the exponent of the output's codes, for layer configuration c.
-int fx_output_exponent(const FxNet *net, const FxLayerConfig *c);
-
 #endif

@@ -194,7 +194,8 @@ static int start(Training *t, FxStatus *status) {
         return fx_fail_memory(t->err, "recipe", size);
     fx_recipe_write(text, size, &run->recipe, true);
     // command first: it makes the directory a run
-    int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) || fx_rundir_write(t->dir, "recipe.ini", text, t->err);
+    int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) ||
+                 fx_rundir_write(t->dir, "recipe.ini", text, t->err);
     free(text);
     if (result || fx_rundir_open_csv(t->dir, 0, 0, t->err) || write_row(t, status, &written))
         return -1;

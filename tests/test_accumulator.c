@@ -270,6 +270,23 @@ static void a_saturating_accumulator_that_just_cannot_saturate_is_exact_and_a_bi
         }
 }
 
+static void a_sum_one_past_the_range_saturates_even_where_every_product_is_the_largest(void **state) {
+    (void)state;
+    for (int bits = 6; bits <= 62; bits++) { // 16 * 2^(bits - 5) = 2^(bits - 1)
+        int64_t left = INT64_C(1) << (bits - 5) / 2, right = INT64_C(1) << (bits - 5 - (bits - 5) / 2);
+        FxTensor a = constant(FX_INT32, 16, left), b = constant(FX_INT32, 16, right);
+        FxAccumulator acc = {.group = 1, .inner = {FX_ACC_SATURATE, bits}};
+        FxAccumulatorCounts counts = {0};
+        FxType type;
+        int64_t got = one_sum(&a, &b, &acc, (uint64_t)(left * right), &type, &counts), want = (INT64_C(1) << (bits - 1)) - 1;
+        if (got != want || counts.overflow != 1)
+            fail_msg("saturate:%d, 16 products of 2^%d: %lld, not %lld; %llu additions out of range, not 1", bits, bits - 5,
+                     (long long)got, (long long)want, (unsigned long long)counts.overflow);
+        tensor_free(&a);
+        tensor_free(&b);
+    }
+}
+
 static void check_type(const char *inner, const char *outer, int chunk, size_t k, uint64_t max_product, int want) {
     FxAccumulator acc = {.group = 1, .chunk = chunk};
     FxError err = {0};
@@ -366,6 +383,7 @@ int main(void) {
         cmocka_unit_test(results_do_not_depend_on_threads_or_instruction_set),
         cmocka_unit_test(the_products_of_the_golden_table_sum_to_its_results),
         cmocka_unit_test(a_saturating_accumulator_that_just_cannot_saturate_is_exact_and_a_bit_less_is_not),
+        cmocka_unit_test(a_sum_one_past_the_range_saturates_even_where_every_product_is_the_largest),
         cmocka_unit_test(the_proof_is_right_at_its_edges),
         cmocka_unit_test(sums_at_the_edge_of_the_proof_are_exact),
         cmocka_unit_test(policies_that_are_none_are_refused_and_the_others_print_as_written),

@@ -3,8 +3,11 @@
 #
 # An error is one line on stderr that begins "fxsim: " and names what was read; warnings may stand before it.
 # What a machine cannot do (mounts, other users, locales) is told and left out.
+#
+# shellcheck disable=SC2154  # what cli.sh sets
 set -eu
 
+here=$(cd "$(dirname "$0")" && pwd)
 fxsim=$(realpath "${1:?the program}")
 cli_files=$(realpath "${2:?the helper of the tests}")
 work=$(mktemp -d)
@@ -17,50 +20,8 @@ clean_up() {
 trap clean_up EXIT
 cd "$work"
 export LC_ALL=C OMP_WAIT_POLICY=passive
-failures=0
-
-has() { command -v "$1" >/dev/null 2>&1; }
-skip() { printf 'skip  %s\n' "$1"; }
-check() {  # check SENTENCE COMMAND...: the command must succeed; shows the last run's output if it does not
-    local sentence=$1
-    shift
-    if "$@"; then
-        printf 'ok    %s\n' "$sentence"
-    else
-        printf 'FAIL  %s\n      %s\n' "$sentence" "$*"
-        sed 's/^/      | /' out err
-        failures=$((failures + 1))
-    fi
-}
-not() { ! "$@"; }
-fx() {  # fx ARGUMENT...: $code, out, err
-    code=0
-    timeout 120 "$fxsim" "$@" >out 2>err </dev/null || code=$?
-}
-says() { grep -qF -- "$1" err; }
-warns() { grep -qE "^fxsim: warning: .*$1" err; }
-one_error() {
-    [ "$(grep -vc '^fxsim: warning: ' err)" = 1 ] && grep -v '^fxsim: warning: ' err | grep -q '^fxsim: [^ ]'
-}
-good() { check "$1" [ $code = 0 ]; }
-bad() {  # bad CODE SENTENCE TEXT...: the last call failed so, and its one line holds each text
-    local want=$1 sentence=$2 text
-    shift 2
-    check "$sentence: exit code $want" [ $code = "$want" ]
-    check "$sentence: one line" one_error
-    for text; do check "$sentence: names $text" says "$text"; done
-}
-# A run of a fraction of a second; the steps of the rate are the user's, so that no milestone is past the end.
-tiny=(wage --net 8FC-10 --batch 256 --epochs 2 --quiet -s update.rate=8)
-train() { fx train "${tiny[@]}" "$@"; }
-cell() {  # cell LOG ROW COLUMN: row 0 is the first one
-    awk -F , -v row="$2" -v name="$3" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } NR == row + 2 { print $c }' "$1"
-}
-last() { cell "$1" $(($(wc -l <"$1") - 2)) "$2"; }
-rows() { echo $(($(wc -l <"$1") - 1)); }
-before_time() { awk -F , -v OFS=, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "time_s") n = i } { line = $2; for (i = 3; i < n; i++) line = line OFS $i; print line }' "$1"; }
-same_log() { before_time "$1/log.csv" >a && before_time "$2/log.csv" >b && cmp a b; }
-wait_for_rows() { while kill -0 "$background" 2>/dev/null && { [ ! -e "$1" ] || [ "$(rows "$1")" -lt "$2" ]; }; do sleep 0.01; done; }
+# shellcheck source=tests/cli.sh
+. "$here/cli.sh"
 
 test_words() {
     fx; bad 2 "no command" train eval

@@ -177,7 +177,8 @@ make_cut() {
     local part
     for part in 2 3 4 5 6 7 8 9 10 11 12; do
         killed_after "$(seconds $((duration * (part % 3 + 1) / 4)))" cut "${small[@]}"
-        if [ $code != 0 ] && [ -e cut/run/checkpoint.previous ] && [ -e cut/run/checkpoint ]; then
+        if [ $code != 0 ] && [ -e cut/run/checkpoint.previous ] && [ -e cut/run/checkpoint ] &&
+            [ "$(wc -l <cut/run/log.csv)" -gt 2 ]; then
             rm -f cut/run/checkpoint.new
             return
         fi

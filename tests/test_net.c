@@ -233,6 +233,15 @@ static void sums_that_need_more_than_63_bits_are_refused_when_the_net_is_planned
     }
 }
 
+static void errors_that_meet_in_many_pools_are_refused_and_do_not_wrap(void **state) {
+    (void)state;
+    Trial t = trial_of("wage", "4C3-32x(MP3p1s2)-10", NULL, NULL, NULL); // 4^32 = 2^64
+    assert_int_equal(t.failed, 0);
+    t.failed = fx_net_plan(&t.net, &t.config, 1, 0, &t.err);
+    trial_refused(&t, "32 overlapping pools", "conv1: errors that meet", "narrower error.grid");
+    trial_free(&t);
+}
+
 static void carriers_are_the_narrowest_that_hold_the_codes(void **state) {
     (void)state;
     Trial t = trial_of("wage", "4C3-MP3s2-4C3-8FC-10", NULL, LIST("layer.conv2.activation.grid=ufixed8", "store.grid=fixed12f11", "weight.scale=const:0"), NULL);
@@ -259,6 +268,7 @@ int main(void) {
         cmocka_unit_test(memory_is_shared_by_buffers_that_never_meet_and_may_be_empty),
         cmocka_unit_test(vgg7_at_batch_128_needs_at_most_260_megabytes),
         cmocka_unit_test(sums_that_need_more_than_63_bits_are_refused_when_the_net_is_planned),
+        cmocka_unit_test(errors_that_meet_in_many_pools_are_refused_and_do_not_wrap),
         cmocka_unit_test(carriers_are_the_narrowest_that_hold_the_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
