@@ -62,7 +62,7 @@ static void prepare(FxRun *run, const FxDataset *data, const Case *c) {
         die(&err);
     FxLayerName *names = calloc((size_t)run->net.product_count, sizeof *names);
     fx_net_names(&run->net, names);
-    if (!names || fx_config_resolve(&run->config, &run->recipe, names, run->net.product_count, data->train.count, NULL, &warnings, &err) ||
+    if (!names || fx_config_resolve(&run->config, &run->recipe, names, run->net.product_count, data->train.count, &warnings, &err) ||
         fx_net_plan(&run->net, &run->config, c->threads, cpu, &err) || fx_feed_init(&run->feed, data, &run->config, &err))
         die(&err);
     free(names);

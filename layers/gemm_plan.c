@@ -25,6 +25,7 @@ enum {
     ROW_BLOCK = 192,         // rows of a task
     ROW_BLOCK_STRIDED = 480, // the same where rows run across the lines in memory
     COLUMN_BLOCK = 256,      // columns of a task
+    TASKS_PER_THREAD = 2,    // at least
     STREAM_C = 1 << 24,      // bytes of c that no cache keeps until it is read
     SMALL_C = 1 << 18,       // bytes of c that favour FX_GEMM_SPLIT_K
     MEDIUM_C = 1 << 22,      // the same if a shared operand would be large
@@ -144,11 +145,15 @@ FxGemmPlan fx_gemm_plan(const FxProduct *product, const FxWork *work) {
     p.right_panel = round_up((steps + fx_type_size(kernel->acc)) * nr, 64) + 64;
 
     const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr), images = (size_t)product->a.images;
-    p.rows = p.strategy == FX_GEMM_SHARE_LEFT ? round_up(p.m, mr)
-             : p.strategy == FX_GEMM_BY_TAP   ? even_block(images, ROW_BLOCK, mr)
-                                      : even_block(p.m, product->a.patch_rows ? ROW_BLOCK_STRIDED : ROW_BLOCK, mr);
-    p.columns = p.strategy != FX_GEMM_SHARE_LEFT ? round_up(p.n, nr)
-                                         : even_block(p.n, smaller(COLUMN_BLOCK, round_up(blocks(p.n, 8), nr)), nr);
+    // A few tasks for each thread, so that none waits long for the last one.
+    const size_t few = TASKS_PER_THREAD * (size_t)p.threads, row_most = product->a.patch_rows ? ROW_BLOCK_STRIDED : ROW_BLOCK;
+    p.rows = p.strategy == FX_GEMM_SHARE_LEFT    ? round_up(p.m, mr)
+             : p.strategy == FX_GEMM_BY_TAP      ? even_block(images, ROW_BLOCK, mr)
+             : p.strategy == FX_GEMM_SHARE_RIGHT ? even_block(p.m, smaller(row_most, round_up(blocks(p.m, few), mr)), mr)
+                                                 : even_block(p.m, row_most, mr);
+    p.columns = p.strategy != FX_GEMM_SHARE_LEFT
+                    ? round_up(p.n, nr)
+                    : even_block(p.n, smaller(COLUMN_BLOCK, round_up(blocks(p.n, few), nr)), nr);
     p.tasks = (int)(p.strategy == FX_GEMM_SHARE_RIGHT  ? blocks(p.m, p.rows)
                     : p.strategy == FX_GEMM_SHARE_LEFT ? blocks(p.n, p.columns)
                     : p.strategy == FX_GEMM_BY_TAP     ? p.m / images * blocks(images, p.rows)

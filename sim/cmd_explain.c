@@ -157,7 +157,7 @@ static void explain_run(Facts *f, FxRun *run) {
 static int collect(Facts *f, FxOptions *o, FxError *err) {
     FxRun run = {0};
     FxWarnings warnings = {{0}};
-    if (fx_run_prepare(&run, &o->recipe, o->stretched ? &o->stretch : NULL, &warnings, err))
+    if (fx_run_prepare(&run, &o->recipe, &warnings, err))
         return -1;
     explain_run(f, &run);
     for (const char *p = warnings.text; *p; p += strcspn(p, "\n") + 1)

@@ -69,7 +69,7 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     join_command(command, sizeof command, argc, argv);
     snprintf(out, sizeof out, "runs/%.160s-s%.20s", o.recipe.name, fx_recipe_text(&o.recipe, "run.seed"));
     catch_signals();
-    int result = fx_run_prepare(&run, &o.recipe, o.stretched ? &o.stretch : NULL, &warnings, err);
+    int result = fx_run_prepare(&run, &o.recipe, &warnings, err);
     if (result == 0) {
         print_warnings(&warnings);
         result = fx_rundir_open(&dir, o.out ? o.out : out, o.existing, err);
@@ -124,7 +124,7 @@ int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err) {
     argv[1] = (char *)(uintptr_t)directory;
     if (result)
         return -1;
-    result = fx_run_prepare(&run, &o.recipe, NULL, &warnings, err);
+    result = fx_run_prepare(&run, &o.recipe, &warnings, err);
     warnings.text[0] = 0; // train said them
     if (result == 0)
         result = o.checkpoint ? fx_checkpoint_read_file(&run, o.checkpoint, &mark, err)

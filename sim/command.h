@@ -30,8 +30,7 @@ void fx_usage_formats(FILE *out);
 typedef struct FxOptions {
     const char *recipe_name;
     FxRecipe recipe;
-    FxDecimal stretch;
-    bool stretched;
+    FxDecimal stretch; // digits = 0: none; the recipe is stretched already
     const char *out;
     FxExisting existing;
     const char *checkpoint; // eval

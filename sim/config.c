@@ -10,36 +10,14 @@ typedef struct Resolver {
     FxConfig *config;
     FxRecipe *recipe;
     const FxLayerName *names;
-    const FxDecimal *stretch;
     FxWarnings *warnings;
     FxError *err;
 } Resolver;
 
-// n * stretch to nearest, at most UINT64_MAX.
-static uint64_t stretched(const Resolver *r, uint64_t n) {
-    if (!r->stretch || n == 0)
-        return n;
-    FxDecimal d = *r->stretch;
-    unsigned __int128 unit = 1, x = (unsigned __int128)n * d.digits;
-    for (int i = 0; i < d.places; i++)
-        unit *= 10;
-    x = (2 * x + unit) / (2 * unit);
-    return x < UINT64_MAX ? (uint64_t)x : UINT64_MAX;
-}
-
-// Schedules reach the resolver through here, so that milestones are stretched once and everywhere.
-static int schedule_of(const Resolver *r, FxSchedule *schedule, const char *path, const FxLayerName *layer) {
-    const FxSetting *s = fx_recipe_find(r->recipe, path, layer);
-    if (fx_schedule_parse(schedule, s ? s->value : fx_key_find(path)->fallback, r->err))
-        return -1;
-    for (int i = 0; i < schedule->count; i++)
-        schedule->item[i].at = stretched(r, schedule->item[i].at);
-    return 0;
-}
-
 static int value_at(const Resolver *r, char text[FX_VALUE], const char *path, const FxLayerName *layer, uint64_t step) {
+    const FxSetting *s = fx_recipe_find(r->recipe, path, layer);
     FxSchedule schedule;
-    if (schedule_of(r, &schedule, path, layer))
+    if (fx_schedule_parse(&schedule, s ? s->value : fx_key_find(path)->fallback, r->err))
         return -1;
     strcpy(text, fx_schedule_at(&schedule, step, r->config->steps_per_epoch)->text);
     return 0;
@@ -277,15 +255,13 @@ static int collect_phases(const Resolver *r, uint64_t **starts, int *count) {
         if (fx_schedule_parse(&schedule, s->value, r->err))
             return -1;
         for (int j = 1; j < schedule.count; j++) {
-            FxScheduleItem *item = &schedule.item[j];
-            uint64_t written = item->at;
-            item->at = stretched(r, item->at);
+            const FxScheduleItem *item = &schedule.item[j];
             uint64_t step = fx_schedule_step(item, r->config->steps_per_epoch);
             if (step < r->config->total_steps)
                 (*starts)[n++] = step;
             else if (speaks_for_its_whole(r, s))
                 fx_warn(r->warnings, "%s: %s: the milestone @%llu%s lies past the end of the run (%llu epochs, %llu steps)",
-                        s->source, s->key->path, (unsigned long long)written, item->in_steps ? "s" : "",
+                        s->source, s->key->path, (unsigned long long)item->at, item->in_steps ? "s" : "",
                         (unsigned long long)r->config->epochs, (unsigned long long)r->config->total_steps);
         }
     }
@@ -323,7 +299,7 @@ static int resolve_run(const Resolver *r, size_t train_images) {
                        c->train_images);
     size_t batch = (size_t)c->batch;
     c->steps_per_epoch = c->drop_last ? c->train_images / batch : (c->train_images + batch - 1) / batch;
-    c->epochs = stretched(r, (uint64_t)fx_recipe_number(recipe, "run.epochs"));
+    c->epochs = (uint64_t)fx_recipe_number(recipe, "run.epochs");
     c->max_steps = (uint64_t)fx_recipe_number(recipe, "run.max-steps");
     unsigned __int128 steps = (unsigned __int128)c->epochs * c->steps_per_epoch;
     if (c->max_steps && c->max_steps < steps)
@@ -358,9 +334,9 @@ static int resolve_run(const Resolver *r, size_t train_images) {
 }
 
 int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *names, int layers, size_t train_images,
-                      const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
+                      FxWarnings *warnings, FxError *err) {
     memset(config, 0, sizeof *config);
-    Resolver r = {config, recipe, names, stretch, warnings, err};
+    Resolver r = {config, recipe, names, warnings, err};
     uint64_t *starts = NULL;
     int result = -1;
     config->layer_count = layers;

@@ -60,10 +60,10 @@ typedef struct FxConfig {
     FxPhase *phases;
 } FxConfig;
 
-// names: of the product layers, in reading order. stretch_digits / stretch_unit multiply all milestones and run.epochs.
+// names: of the product layers, in reading order.
 // Errors: exit code 2.
 int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *names, int layers, size_t train_images,
-                      const FxDecimal *stretch, FxWarnings *warnings, FxError *err);
+                      FxWarnings *warnings, FxError *err);
 void fx_config_free(FxConfig *config);
 
 const FxPhase *fx_config_phase(const FxConfig *config, uint64_t step);

@@ -7,6 +7,9 @@
 #include "sim/data.h"
 #include "sim/memory.h"
 
+// Outputs finer than this are refused: squares of their errors must add up in 128 bits.
+enum { FX_LEAST_OUTPUT_EXPONENT = -48 };
+
 // What a site has seen since the last row of stats.csv. 64-bit fields alone: a checkpoint keeps them as they stand.
 typedef struct FxSiteState {
     FxStats stats;

@@ -211,6 +211,33 @@ static int plan_map(const Planner *p, int i) {
     return node->id ? fx_memory_plan(&net->memory, &node->e.data, out * fx_type_size(node->e.type), 2 * n - reader(net, i), backward, p->err) : 0;
 }
 
+// The exponent of a quantiser's codes where it does not follow the data.
+static bool fixed_exponent(const FxSiteConfig *site, int alpha, int *exponent) {
+    const FxScaleRule *rule = site->q.scale.rule;
+    FxScaleInput in = {.max_abs = 1, .alpha = alpha};
+    *exponent = rule->choose(&site->q.scale, &site->q.grid, &in).exponent;
+    return !rule->needs_maximum || rule->discards;
+}
+
+// The number 1.0 must be a code of the outputs. Where their exponent follows the data, the step holds the target instead.
+static int check_target(const Planner *p) {
+    int last = p->net->product_count - 1;
+    const FxNode *node = fx_net_product(p->net, last);
+    for (int i = 0; i < p->config->phase_count; i++) {
+        const FxLayerConfig *c = &p->config->phases[i].layers[last];
+        const FxSiteConfig *x = &c->site[node->name.first ? FX_SITE_INPUT : FX_SITE_ACTIVATION];
+        int x_exponent, w_exponent, exponent;
+        bool known = fixed_exponent(x, 0, &x_exponent) & fixed_exponent(&c->site[FX_SITE_WEIGHT], node->alpha, &w_exponent);
+        exponent = x_exponent + w_exponent + c->accumulator[FX_FORWARD].shift;
+        if (c->site[FX_SITE_LOGITS].on)
+            known = fixed_exponent(&c->site[FX_SITE_LOGITS], 0, &exponent);
+        if (known && (exponent > 0 || exponent < FX_LEAST_OUTPUT_EXPONENT))
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: the outputs are multiples of 2^%d, the target is 1.0: 2^%d to 2^0 is needed",
+                           node->name.name, exponent, FX_LEAST_OUTPUT_EXPONENT);
+    }
+    return 0;
+}
+
 static int plan_ends(const Planner *p) {
     FxNet *net = p->net;
     size_t image = fx_shape_count(net->image), out = (size_t)net->image.n * (size_t)net->classes;
@@ -253,7 +280,7 @@ int fx_net_plan(FxNet *net, const FxConfig *config, int threads, unsigned cpu, F
         if (role == FX_ROLE_PRODUCT ? plan_product(&p, product++) : role == FX_ROLE_MAP ? plan_map(&p, i) : 0)
             return -1;
     }
-    if (plan_ends(&p))
+    if (plan_ends(&p) || check_target(&p))
         return -1;
     for (int i = 0; i < net->product_count; i++)
         net->work.scratch_size = max_size(net->work.scratch_size, scratch(&p, i));

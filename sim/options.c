@@ -79,9 +79,8 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
     if (!strcmp(name, "stretch")) {
         if (!(value = value_of(argc, argv, i, equals, name, err)))
             return -1;
-        if (o->stretched)
+        if (o->stretch.digits)
             return fx_fail(err, FX_EXIT_USAGE, "--stretch %s: --stretch a second time; keep one", value);
-        o->stretched = true;
         if (fx_decimal_parse(&o->stretch, value) || o->stretch.digits == 0)
             return fx_fail(err, FX_EXIT_USAGE, "--stretch \"%s\": write a decimal above 0, as 0.1", value);
         return 0;
@@ -138,6 +137,10 @@ int fx_options_read(FxOptions *o, int argc, char **argv, const char *extra, FxEr
             fx_options_free(o);
             return -1;
         }
+    }
+    if (o->stretch.digits && fx_recipe_stretch(&o->recipe, &o->stretch, err)) {
+        fx_options_free(o);
+        return -1;
     }
     return 0;
 }

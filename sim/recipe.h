@@ -5,6 +5,7 @@
 #ifndef FX_RECIPE_H
 #define FX_RECIPE_H
 
+#include "formats/decimal.h"
 #include "sim/keys.h"
 #include "sim/schedule.h"
 
@@ -51,6 +52,9 @@ const FxSetting *fx_recipe_find(FxRecipe *recipe, const char *path, const FxLaye
 // The text of a key that belongs to no layer and holds no schedule.
 const char *fx_recipe_text(FxRecipe *recipe, const char *path);
 long long fx_recipe_number(FxRecipe *recipe, const char *path);
+
+// Multiplies all milestones and run.epochs by a factor, to nearest. Errors: exit code 2.
+int fx_recipe_stretch(FxRecipe *recipe, const FxDecimal *factor, FxError *err);
 
 // Lines for the user, one a warning.
 typedef struct FxWarnings {

@@ -35,53 +35,7 @@ static int config_crc(FxRun *run, FxError *err) {
     return 0;
 }
 
-// Puts a factor that fx_config_resolve has applied into the recipe, so that recipe.ini and config_crc32 are those of the
-// stretched run.
-static int stretch_recipe(FxRecipe *recipe, uint64_t epochs, const FxDecimal *stretch, FxError *err) {
-    char text[FX_VALUE];
-    unsigned __int128 unit = 1;
-    for (int i = 0; i < stretch->places; i++)
-        unit *= 10;
-    for (int i = 0; i < recipe->count; i++) {
-        FxSetting *s = &recipe->settings[i];
-        FxSchedule schedule;
-        if (!(s->key->flags & FX_KEY_SCHEDULE))
-            continue;
-        if (fx_schedule_parse(&schedule, s->value, err))
-            return -1;
-        size_t used = (size_t)snprintf(text, sizeof text, "%s", schedule.item[0].text);
-        for (int j = 1; j < schedule.count && used < sizeof text; j++) {
-            const FxScheduleItem *item = &schedule.item[j];
-            unsigned __int128 at = (2 * (unsigned __int128)item->at * stretch->digits + unit) / (2 * unit);
-            if (at > 999999999999999)
-                return fx_fail(err, FX_EXIT_USAGE, "%s: %s: --stretch takes the milestone @%llu beyond 15 digits", s->source,
-                               s->key->path, (unsigned long long)item->at);
-            used += (size_t)snprintf(text + used, sizeof text - used, " %s@%llu%s", item->text, (unsigned long long)at,
-                                     item->in_steps ? "s" : "");
-        }
-        if (used >= sizeof text)
-            return fx_fail(err, FX_EXIT_USAGE, "%s: %s: stretched, the schedule is longer than %d characters", s->source,
-                           s->key->path, FX_VALUE - 1);
-        strcpy(s->value, text);
-    }
-    if (epochs == 0)
-        return fx_fail(err, FX_EXIT_USAGE, "--stretch: no epoch is left of the run");
-    snprintf(text, sizeof text, "%llu", (unsigned long long)epochs);
-    bool found = false;
-    for (int i = 0; i < recipe->count; i++)
-        if (!strcmp(recipe->settings[i].key->path, "run.epochs")) {
-            strcpy(recipe->settings[i].value, text);
-            found = true;
-        }
-    char overrides[sizeof recipe->overrides]; // it is no override
-    memcpy(overrides, recipe->overrides, sizeof overrides);
-    snprintf(text, sizeof text, "run.epochs=%llu", (unsigned long long)epochs);
-    int result = found ? 0 : fx_recipe_override(recipe, text, "--stretch", err);
-    memcpy(recipe->overrides, overrides, sizeof overrides);
-    return result;
-}
-
-static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
+static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     FxRecipe *recipe = &run->recipe;
     unsigned cpu;
     int threads = (int)fx_recipe_number(recipe, "run.threads");
@@ -102,10 +56,8 @@ static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, F
     if (!names)
         return fx_fail_memory(err, "network", (size_t)run->net.product_count * sizeof *names);
     fx_net_names(&run->net, names);
-    int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, stretch, warnings, err);
+    int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, warnings, err);
     free(names);
-    if (result == 0 && stretch)
-        result = stretch_recipe(recipe, run->config.epochs, stretch, err);
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
@@ -113,11 +65,11 @@ static int prepare(FxRun *run, const FxDecimal *stretch, FxWarnings *warnings, F
     return 0;
 }
 
-int fx_run_prepare(FxRun *run, FxRecipe *recipe, const FxDecimal *stretch, FxWarnings *warnings, FxError *err) {
+int fx_run_prepare(FxRun *run, FxRecipe *recipe, FxWarnings *warnings, FxError *err) {
     memset(run, 0, sizeof *run);
     run->recipe = *recipe;
     memset(recipe, 0, sizeof *recipe);
-    if (prepare(run, stretch, warnings, err)) {
+    if (prepare(run, warnings, err)) {
         fx_run_free(run);
         return -1;
     }

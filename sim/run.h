@@ -29,9 +29,8 @@ typedef struct FxRun {
     char cpu_name[24];
 } FxRun;
 
-// From a loaded recipe to a network with its initial weights; takes the recipe over. stretch: NULL or a factor of all
-// milestones.
-int fx_run_prepare(FxRun *run, FxRecipe *recipe, const FxDecimal *stretch, FxWarnings *warnings, FxError *err);
+// From a loaded recipe to a network with its initial weights; takes the recipe over.
+int fx_run_prepare(FxRun *run, FxRecipe *recipe, FxWarnings *warnings, FxError *err);
 void fx_run_free(FxRun *run); // accepts a zeroed struct
 
 // One update. Passes completed before it: step / steps_per_epoch.

@@ -91,6 +91,12 @@ static FxNode *output_node(const FxNet *net) {
     return fx_net_product(net, net->product_count - 1);
 }
 
+// The code of 1.0. Only where the outputs' exponent follows the data can it lie outside: it rounds to 0 above, is held below.
+static int64_t target(int exponent) {
+    int shift = exponent < FX_LEAST_OUTPUT_EXPONENT ? -FX_LEAST_OUTPUT_EXPONENT : -exponent;
+    return shift < 0 ? 0 : INT64_C(1) << shift;
+}
+
 // The answers, and where e is not NULL the error: out - target, exact. logits: the quantised outputs where the recipe has them.
 static FxTensor answer(const FxStep *s, const FxTensor *sums, const FxTensor *e) {
     FxNet *net = s->net;
@@ -102,9 +108,8 @@ static FxTensor answer(const FxStep *s, const FxTensor *sums, const FxTensor *e)
         FxSource source = {.x = sums};
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
-    assert(out.exponent <= 0 && out.exponent > -62);
     trace(s, node->id, "logits", &out);
-    fx_sse(&out, net->batch_labels, net->classes, INT64_C(1) << -out.exponent, e, &s->totals->answers);
+    fx_sse(&out, net->batch_labels, net->classes, target(out.exponent), e, &s->totals->answers);
     s->totals->images += (uint64_t)s->images;
     return out;
 }

@@ -32,7 +32,7 @@ static int resolve(FxConfig *config, FxRecipe *recipe, const FxNet *net, FxError
     FxLayerName names[LAYERS];
     FxWarnings warnings = {{0}};
     fx_net_names(net, names);
-    return fx_config_resolve(config, recipe, names, net->product_count, 1437, NULL, &warnings, err);
+    return fx_config_resolve(config, recipe, names, net->product_count, 1437, &warnings, err);
 }
 
 // The recipe that was resolved, written, loaded and resolved, has as many phases and steps.

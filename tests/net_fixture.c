@@ -42,7 +42,7 @@ int net_try(NetFixture *f, const NetSetup *setup, FxError *err) {
     assert_true(f->net.product_count <= LAYERS);
     fx_net_names(&f->net, names);
     if (fx_config_resolve(&f->config, &f->recipe, names, f->net.product_count, f->data->train.count,
-                          NULL, &warnings, err) ||
+                          &warnings, err) ||
         fx_net_plan(&f->net, &f->config, setup->threads ? setup->threads : 1, setup->cpu, err) ||
         fx_feed_init(&f->feed, f->data, &f->config, err))
         goto failed;

@@ -47,15 +47,17 @@ static int open_trial(Trial *t, const char *recipe, const char *notation, const 
     for (int i = 0; overrides && overrides[i]; i++)
         if (fx_recipe_override(&t->recipe, overrides[i], "-s", &t->err))
             return -1;
+    if (stretch) {
+        assert_int_equal(fx_decimal_parse(&factor, stretch), 0);
+        if (fx_recipe_stretch(&t->recipe, &factor, &t->err))
+            return -1;
+    }
     if (fx_net_build(&t->net, notation, data, (int)fx_recipe_number(&t->recipe, "run.batch"), "sse", &t->err))
         return -1;
     t->layers = t->net.product_count;
     assert_true(t->layers <= TRIAL_LAYERS);
     fx_net_names(&t->net, t->names);
-    if (stretch)
-        assert_int_equal(fx_decimal_parse(&factor, stretch), 0);
-    return fx_config_resolve(&t->config, &t->recipe, t->names, t->layers, data->train.count, stretch ? &factor : NULL,
-                             &t->warnings, &t->err);
+    return fx_config_resolve(&t->config, &t->recipe, t->names, t->layers, data->train.count, &t->warnings, &t->err);
 }
 
 Trial trial_of(const char *recipe, const char *net, const char *stretch, const char *const overrides[], const FxDataset *data) {
