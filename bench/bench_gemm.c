@@ -2,6 +2,7 @@
 // dnnl_gemm_s8s8s32 where it is installed (-DFX_HAVE_DNNL), then the products of real convolutions and fully
 // connected layers with their im2col included. A figure is the median of nine; the two libraries take turns.
 // Results are compared before anything is timed. Usage: bench_gemm [plain|net]...
+#include "bench/peak.h"
 #include "formats/cpu.h"
 #include "layers/gemm.h"
 #include "layers/gemm_kernel.h"
@@ -10,35 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 #ifdef FX_HAVE_DNNL
 #include <oneapi/dnnl/dnnl.h>
 #endif
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 enum { ROUNDS = 9, MOST_THREADS = 2 };
 static const double SAMPLE_SECONDS = 2e-3; // a sample repeats shorter products
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x) {
-    qsort(x, ROUNDS, sizeof *x, compare_doubles);
-    return x[ROUNDS / 2];
-}
 
 static void *allocate(size_t bytes) {
     void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
@@ -57,64 +38,6 @@ static int8_t *random_codes(size_t count) {
         codes[i] = (int8_t)((int)(x >> 24) - 128);
     }
     return codes;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static int vnni_loop(int loops) {
-    __m512i sum[24];
-#pragma GCC unroll 24
-    for (int i = 0; i < 24; i++)
-        sum[i] = _mm512_set1_epi32(i);
-    const __m512i x = _mm512_set1_epi8((char)loops), y = _mm512_set1_epi8(3);
-    for (int l = 0; l < loops; l++)
-#pragma GCC unroll 24
-        for (int i = 0; i < 24; i++) {
-            sum[i] = _mm512_dpbusd_epi32(sum[i], x, y);
-            __asm__ volatile("" : "+v"(sum[i]));
-        }
-#pragma GCC unroll 24
-    for (int i = 1; i < 24; i++)
-        sum[0] = _mm512_xor_si512(sum[0], sum[i]);
-    return _mm512_reduce_add_epi32(sum[0]);
-}
-#endif
-
-// Best GMAC/s of vpdpbusd on registers, or of the best tile on panels in the first cache.
-static double peak(unsigned cpu, int threads) {
-    double best = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        double macs = 0;
-        const double start = now();
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads) reduction(+ : macs)
-#endif
-        {
-#if defined(__x86_64__)
-            if (cpu & FX_CPU_VNNI) {
-                volatile int keep = vnni_loop(1000000);
-                (void)keep;
-                macs += 1e6 * 24 * 64;
-            } else
-#endif
-            {
-                const FxGemmKernel *kernel = NULL;
-                for (int i = 0; fx_gemm_kernel(i); i++)
-                    if ((fx_gemm_kernel(i)->cpu & cpu) == fx_gemm_kernel(i)->cpu && (fx_gemm_kernel(i)->left & 1))
-                        kernel = fx_gemm_kernel(i);
-                char *panels = allocate(32768);
-                memset(panels, 1, 32768);
-                char *c = allocate(FX_GEMM_TILE_BYTES);
-                for (int i = 0; i < 100000; i++)
-                    kernel->tile(c, (size_t)kernel->nr, panels, panels + 8192, 64, false);
-                macs += 1e5 * 64 * kernel->mr * kernel->nr * kernel->kr;
-                free(panels);
-                free(c);
-            }
-        }
-        const double rate = macs / (now() - start) * 1e-9;
-        best = rate > best ? rate : best;
-    }
-    return best;
 }
 
 typedef struct Timed {
@@ -138,10 +61,10 @@ static void run_dnnl(const Timed *t) {
 #endif
 
 static double seconds_of(void (*run)(const Timed *t), const Timed *t, int repeats) {
-    const double start = now();
+    const double start = fx_bench_now();
     for (int i = 0; i < repeats; i++)
         run(t);
-    return (now() - start) / repeats;
+    return (fx_bench_now() - start) / repeats;
 }
 
 static int repeats_for(void (*run)(const Timed *t), const Timed *t) {
@@ -250,14 +173,14 @@ static void time_plain(const Shape *s, int kind, unsigned cpu, const double *pea
             theirs[i] = seconds_of(run_dnnl, &d, their_repeats);
         }
         free(d.product.c);
-        const double a = median(ours), b = median(theirs), ratio = b / a;
+        const double a = fx_bench_median(ours, ROUNDS), b = fx_bench_median(theirs, ROUNDS), ratio = b / a;
         log_sum[threads - 1] += log(ratio);
         worst[threads - 1] = compared == 0 || ratio < worst[threads - 1] ? ratio : worst[threads - 1];
         printf(" | %6.1f %3.0f%% %6.1f %5.2f", macs / a, 100 * macs / a / peaks[threads - 1], macs / b, ratio);
 #else
         for (int i = 0; i < ROUNDS; i++)
             ours[i] = seconds_of(run_ours, &t, repeats);
-        const double a = median(ours);
+        const double a = fx_bench_median(ours, ROUNDS);
         printf(" | %6.1f %3.0f%%             ", macs / a, 100 * macs / a / peaks[threads - 1]);
 #endif
     }
@@ -328,7 +251,7 @@ static void time_conv(const Conv *v, unsigned cpu, const double *peaks) {
             const int repeats = repeats_for(run_ours, &t);
             for (int i = 0; i < ROUNDS; i++)
                 ours[i] = seconds_of(run_ours, &t, repeats);
-            const double a = median(ours);
+            const double a = fx_bench_median(ours, ROUNDS);
             printf(" | %8.3f ms %6.1f %3.0f%%", 1e3 * a, macs / a, 100 * macs / a / peaks[threads - 1]);
         }
         printf(" | scratch %5.1f MB\n", (double)t.work.scratch_size * 1e-6);
@@ -351,7 +274,7 @@ int main(int argc, char **argv) {
     const unsigned cpu = fx_cpu_detect();
     double peaks[MOST_THREADS];
     for (int threads = 1; threads <= MOST_THREADS; threads++)
-        peaks[threads - 1] = peak(cpu, threads);
+        peaks[threads - 1] = fx_bench_peak(cpu, threads);
     printf("cpu %s, peak of byte products: %.0f GMAC/s on one thread, %.0f on two\n", fx_cpu_name(cpu), peaks[0],
            peaks[1]);
     if (wanted(argc, argv, "plain")) {

@@ -215,7 +215,8 @@ static void the_products_of_the_golden_table_sum_to_its_results(void **state) {
             uint64_t size = (uint64_t)(product[k] < 0 ? -product[k] : product[k]);
             max = size > max ? size : max;
         }
-        const char *chunk = golden_cell(&g, row, "chunk"), *outer = golden_cell(&g, row, "outer"), *saturations = golden_cell(&g, row, "saturations");
+        const char *chunk = golden_cell(&g, row, "chunk"), *outer = golden_cell(&g, row, "outer");
+        const char *saturations = golden_cell(&g, row, "saturations");
         FxAccumulator acc = {.group = (int)golden_int(&g, row, "group"), .shift = (int)golden_int(&g, row, "shift")};
         acc.chunk = strcmp(chunk, "none") ? (int)golden_int(&g, row, "chunk") : 0;
         if (fx_policy_parse(&acc.inner, golden_cell(&g, row, "inner"), &err) ||
@@ -226,7 +227,8 @@ static void the_products_of_the_golden_table_sum_to_its_results(void **state) {
         FxType type;
         int64_t sum = one_sum(&a, &b, &acc, max, &type, &counts);
         if (sum != golden_int(&g, row, "result"))
-            fail_msg("row %zu: %s gives %lld, not %s", row + 1, golden_cell(&g, row, "inner"), (long long)sum, golden_cell(&g, row, "result"));
+            fail_msg("row %zu: %s gives %lld, not %s", row + 1, golden_cell(&g, row, "inner"), (long long)sum,
+                     golden_cell(&g, row, "result"));
         if (*saturations && counts.overflow != golden_unsigned(&g, row, "saturations"))
             fail_msg("row %zu: %llu additions out of range, not %s", row + 1, (unsigned long long)counts.overflow, saturations);
         tensor_free(&a);

@@ -13,6 +13,7 @@
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static const char net[] = "4C3-4C3-8FC-10"; // 1437 images, 128 a batch: 11 steps an epoch
+static const FxDataset many = {.height = 8, .width = 8, .channels = 1, .classes = 10, .train = {.count = 60000}};
 
 typedef struct Wrong {
     const char *override[2], *read, *right;
@@ -87,7 +88,8 @@ static const Wrong pairs[] = {
     {{"update.rate=8 2147483648@3"}, "update.rate: 2147483648", "2^-16 .. 2^30"},
     {{"error.grid=binary"}, "conv1: error.q", "shift-unit needs a fixed grid, not binary"},
     {{"error.overflow=wrap"}, "conv1: error.q", "two's complement"},
-    {{"gradient.rounding=stochastic:16:below", "random.lane=8"}, "gradient.q = fixed8f7@shift-unit/stochastic:16:below/saturate: 16 random bits", "give 8"},
+    {{"gradient.rounding=stochastic:16:below", "random.lane=8"},
+     "gradient.q = fixed8f7@shift-unit/stochastic:16:below/saturate: 16 random bits", "give 8"},
     {{"gradient.rounding=stochastic:17", "random.source=lfsr:16"}, "17 random bits", "give 16"},
     {{"gradient.rounding=signed-sr-eps:0.1"}, "gradient.q = fixed8f7@shift-unit/signed-sr-eps:0.1", "only at the store"},
     {{"activation.scale=alpha"}, "activation.q = fixed8f7@alpha", "scale of the weight"},
@@ -140,7 +142,7 @@ static void choices_that_do_not_go_together_are_refused(void **state) {
 
 static void runs_longer_than_2_to_the_32_updates_are_refused(void **state) {
     (void)state;
-    Trial t = trial_of("wage", net, NULL, LIST("run.batch=1", "run.epochs=1000000"), &(FxDataset){.height = 8, .width = 8, .channels = 1, .classes = 10, .train = {.count = 60000}});
+    Trial t = trial_of("wage", net, NULL, LIST("run.batch=1", "run.epochs=1000000"), &many);
     trial_refused(&t, "a million epochs of 60000 steps", "run.epochs = 1000000 of 60000 steps", "4294967295");
     trial_free(&t);
     t = trial_of("wage", net, "999999999999999999", NULL, NULL); // 300 * that is past 2^64
@@ -203,7 +205,8 @@ static void a_milestone_past_the_end_warns_once_and_names_it(void **state) {
     assert_string_equal(t.warnings.text, "-s update.rate=8 4@10 2@109s: update.rate: the milestone @10 lies past the end of the run "
                                          "(10 epochs, 110 steps)\n");
     trial_free(&t);
-    t = trial_good("wage", LIST("run.epochs=10", "update.rate=8", "gradient.q=fixed8f7@shift-unit/floor fixed9f8@shift-unit/floor@500s"));
+    t = trial_good("wage", LIST("run.epochs=10", "update.rate=8",
+                                "gradient.q=fixed8f7@shift-unit/floor fixed9f8@shift-unit/floor@500s"));
     const char *said = strstr(t.warnings.text, "@500s lies past the end");
     if (!said || strstr(said + 1, "@500s lies past the end") || strstr(t.warnings.text, "@200"))
         fail_msg("the warnings are: %s", t.warnings.text);
@@ -212,7 +215,7 @@ static void a_milestone_past_the_end_warns_once_and_names_it(void **state) {
     assert_int_equal(t.config.phase_count, 1);
     trial_free(&t);
     t = trial_of("wage", net, NULL, LIST("run.epochs=1", "run.batch=1", "update.rate=8 1@307445734561826"), // * 60000 = 8384 mod 2^64
-                 &(FxDataset){.height = 8, .width = 8, .channels = 1, .classes = 10, .train = {.count = 60000}});
+                 &many);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.config.phase_count, 1);
     trial_free(&t);

@@ -28,7 +28,8 @@ static void nodes_print(char *text, size_t size, const FxNet *net) {
         const FxNode *n = &net->nodes[i];
         const FxShape s = n->layer.out;
         bool product = n->layer.ops->role == FX_ROLE_PRODUCT;
-        snprintf(text + strlen(text), size - strlen(text), "%s%s %dx%dx%d", i ? ", " : "", product ? n->name.name : n->layer.ops->name, s.h, s.w, s.c);
+        snprintf(text + strlen(text), size - strlen(text), "%s%s %dx%dx%d", i ? ", " : "",
+                 product ? n->name.name : n->layer.ops->name, s.h, s.w, s.c);
         if (product)
             snprintf(text + strlen(text), size - strlen(text), " of %zu", n->layer.weights);
         assert_int_equal(s.n, net->image.n);
@@ -65,7 +66,8 @@ static void named_networks_have_the_shapes_of_their_papers(void **state) {
                                "conv3 16x16x256 of 294912, relu 16x16x256, conv4 16x16x256 of 589824, max-pool 8x8x256, relu 8x8x256, "
                                "conv5 8x8x512 of 1179648, relu 8x8x512, conv6 8x8x512 of 2359296, max-pool 4x4x512, relu 4x4x512, "
                                "fc7 1x1x1024 of 8388608, relu 1x1x1024, fc8 1x1x10 of 10240, sse 1x1x10";
-    static const char small[] = "conv1 8x8x16 of 144, max-pool 4x4x16, relu 4x4x16, fc2 1x1x64 of 16384, relu 1x1x64, fc3 1x1x10 of 640, sse 1x1x10";
+    static const char small[] = "conv1 8x8x16 of 144, max-pool 4x4x16, relu 4x4x16, fc2 1x1x64 of 16384, relu 1x1x64, fc3 1x1x10 of 640, "
+                                "sse 1x1x10";
     check_net("lenet", &mnist, lenet);
     check_net("auto", &mnist, lenet);
     check_net("vgg7", &cifar, vgg7);
@@ -134,11 +136,13 @@ static void notations_that_cannot_be_are_refused(void **state) {
 static void check_overlap(const FxMemory *m, const char *what) {
     for (int i = 0; i < m->count; i++) {
         const FxBuffer *a = &m->buffers[i];
-        if (a->offset % 64 || (uintptr_t)*a->pointer % 64 || (char *)*a->pointer != (char *)m->block + a->offset || a->offset + a->size > m->size)
+        if (a->offset % 64 || (uintptr_t)*a->pointer % 64 || (char *)*a->pointer != (char *)m->block + a->offset ||
+            a->offset + a->size > m->size)
             fail_msg("%s: buffer %d of %zu bytes at offset %zu of %zu, address %p", what, i, a->size, a->offset, m->size, *a->pointer);
         for (int j = 0; j < i; j++) {
             const FxBuffer *b = &m->buffers[j];
-            bool together = a->birth <= b->death && b->birth <= a->death, apart = a->offset + a->size <= b->offset || b->offset + b->size <= a->offset;
+            bool together = a->birth <= b->death && b->birth <= a->death;
+            bool apart = a->offset + a->size <= b->offset || b->offset + b->size <= a->offset;
             if (together && !apart)
                 fail_msg("%s: buffers of %zu bytes at %zu (times %d..%d) and %zu at %zu (times %d..%d) overlap", what, a->size, a->offset,
                          a->birth, a->death, b->size, b->offset, b->birth, b->death);
@@ -216,14 +220,15 @@ static void sums_that_need_more_than_63_bits_are_refused_when_the_net_is_planned
         {{"weight.q=fixed32@alpha", "store.q=fixed33f32", "activation.q=fixed32"}, "conv2, forward product", "63 bits"},
         {{"weight.q=fixed32@alpha", "store.q=fixed33f32", "error.q=fixed27@shift-unit", "run.batch=16"}, "conv2, error product", "63 bits"},
         {{"error.q=fixed31@shift-unit"}, "conv1: errors that meet", "32 bits"},
-        {{"weight.q=fixed33f32t@alpha", "store.q=fixed34f33", "activation.q=fixed33f32t"}, "conv1: weight.q", "32 bits"}, // 2^32 * 2^32 = 0 in 64 bits
+        {{"weight.q=fixed33f32t@alpha", "store.q=fixed34f33", "activation.q=fixed33f32t"}, "conv1: weight.q",
+         "32 bits"}, // 2^32 * 2^32 = 0 in 64 bits
         {{"weight.q=fixed40f39@alpha", "store.q=fixed41f40", NULL}, "conv1: weight.q", "32 bits"},
         {{"activation.q=ufixed32", NULL}, "conv2: activation.q", "32 bits"},
         {{"error.q=fixed62@shift-unit", NULL}, "error.q", "32 bits"},
         {{"activation.q=fixed24", "error.q=fixed24@shift-unit", NULL}, "gradient times rate", "62 bits"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        const char *const list[] = {wrong[i].override[0], wrong[i].override[1], wrong[i].override[2], wrong[i].override[3], NULL};
+        const char *const *o = wrong[i].override, *const list[] = {o[0], o[1], o[2], o[3], NULL};
         Trial t = trial_of("wage", "4C3-MP3s2-4C3-8FC-10", NULL, list, NULL);
         if (t.failed)
             fail_msg("%s: %s", list[0], t.err.text);
@@ -244,7 +249,8 @@ static void errors_that_meet_in_many_pools_are_refused_and_do_not_wrap(void **st
 
 static void carriers_are_the_narrowest_that_hold_the_codes(void **state) {
     (void)state;
-    Trial t = trial_of("wage", "4C3-MP3s2-4C3-8FC-10", NULL, LIST("layer.conv2.activation.grid=ufixed8", "store.grid=fixed12f11", "weight.scale=const:0"), NULL);
+    Trial t = trial_of("wage", "4C3-MP3s2-4C3-8FC-10", NULL,
+                       LIST("layer.conv2.activation.grid=ufixed8", "store.grid=fixed12f11", "weight.scale=const:0"), NULL);
     if (t.failed || fx_net_plan(&t.net, &t.config, 1, 0, &t.err))
         fail_msg("%s", t.err.text);
     const FxNode *conv1 = fx_net_product(&t.net, 0), *conv2 = fx_net_product(&t.net, 1), *fc3 = fx_net_product(&t.net, 2);

@@ -183,7 +183,8 @@ static void keys_that_do_not_exist_or_stand_in_the_wrong_place_are_refused(void 
         {"[recipe]\nbase = wage\n[error]\nround = floor\n", "my.ini:4: no key \"error.round\"", "error.rounding"},
         {"[recipe]\nbase = wage\n[errors]\nq = fixed8f7\n", "no key \"errors.q\"", "sections recipe run input"},
         {"batch = 3\n[recipe]\nbase = wage\n", "my.ini:1: no key \".batch\"", "sections recipe"},
-        {"[recipe]\nbase = wage\n[layer.conv9]\nerror.grid = fixed9f8\n", "my.ini:4: no layer \"conv9\"", "first last conv fc conv1 conv2 fc3 fc4"},
+        {"[recipe]\nbase = wage\n[layer.conv9]\nerror.grid = fixed9f8\n", "my.ini:4: no layer \"conv9\"",
+         "first last conv fc conv1 conv2 fc3 fc4"},
         {"[recipe]\nbase = wage\n[layer.pool]\nerror.grid = fixed9f8\n", "no layer \"pool\"", "conv1"},
         {"[recipe]\nbase = wage\n[layer.conv1]\nrun.batch = 3\n", "my.ini:4: run.batch", "whole run"},
         {"[recipe]\nbase = wage\n[layer.]\nerror.grid = fixed9f8\n", "layer..error.grid", "layer.first.error.q"},
@@ -258,7 +259,7 @@ static void an_accumulator_that_a_product_keeps_for_itself_warns_and_names_it(vo
 static void an_override_that_is_no_assignment_is_refused(void **state) {
     (void)state;
     static const char *const wrong[] = {"run.batch", "=3", "", "run.batch=", "run.data= x", "run.net=10 ", "run.data=a;b", "run.data=a#b",
-                                        "run.data=a\tb", "run.data=a\nb", "run.data=a\x7f" "b", "run.data=a\xff"};
+                                        "run.data=a\tb", "run.data=a\nb", "run.data=a\x7f", "run.data=a\xff"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         Trial t = trial_of("wage", net, NULL, LIST(wrong[i]), NULL);
         trial_refused(&t, wrong[i], "-s", NULL);

@@ -106,7 +106,8 @@ static uint64_t draw(uint64_t n) {
 
 static void recipes_of_many_layer_settings_load_to_the_same_run(void **state) {
     (void)state;
-    static const char *const selectors[] = {"", "layer.conv.", "layer.fc.", "layer.first.", "layer.last.", "layer.conv1.", "layer.fc4.", "layer.fc1."};
+    static const char *const selectors[] = {"", "layer.conv.", "layer.fc.", "layer.first.", "layer.last.", "layer.conv1.",
+                                            "layer.fc4.", "layer.fc1."};
     static const char *const keys[][4] = {
         {"error.q", "fixed8f7@shift-unit/floor fixed9f8@shift-unit@2", "fixed10f9@shift-unit", "fixed12f11@shift"},
         {"error.grid", "fixed8f7", "fixed9f8 fixed10f9@3s", "fixed7f6t"},
@@ -150,7 +151,8 @@ static void values_of_the_greatest_length_survive_or_are_refused(void **state) {
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
         for (int length = 144; length < FX_VALUE; length++) {
             char text[512], value[FX_VALUE];
-            const char *unit = strstr(keys[k], "group") ? "1" : strstr(keys[k], "rounding") ? "odd" : strstr(keys[k], "error") ? "fixed8f7@shift-unit" : "x";
+            const char *unit = strstr(keys[k], "group") ? "1" : strstr(keys[k], "rounding") ? "odd"
+                               : strstr(keys[k], "error") ? "fixed8f7@shift-unit" : "x";
             strcpy(value, unit);
             for (int i = 1; (int)strlen(value) < length; i++)
                 sprintf(value + strlen(value), "%c", 'x');
