@@ -12,7 +12,8 @@
 
 size_t fx_gemm_scratch(const FxProduct *product, const FxWork *work) {
     const FxGemmPlan p = fx_gemm_plan(product, work);
-    return p.shared + (size_t)p.threads * own_bytes(&p) + (size_t)(p.tasks > 1 ? p.tasks - 1 : 0) * p.part;
+    const size_t parts = p.tasks > 1 ? (size_t)p.tasks - 1 : 0; // of c, beside c itself
+    return p.shared + (size_t)p.threads * own_bytes(&p) + parts * p.part;
 }
 
 static bool is_plain(const FxMatrix *a) {

@@ -22,7 +22,7 @@ typedef struct FxMatrix {
     int out_height, out_width;
     int kernel_height, kernel_width, stride, pad;
     bool gather;
-    bool patch_rows; // false: a row is a position, k runs along the patch. true: a row is a patch element, k runs along positions
+    bool patch_rows; // false: a row is a position, k runs along the patch. true: the other way round
 } FxMatrix;
 
 // rows x columns, contiguous, row-major; k runs along the columns, or along the rows where k_is_row.
@@ -41,7 +41,8 @@ typedef struct FxProduct {
     FxType c_type; // FX_INT32 or FX_INT64; the caller has proved that every sum fits
 } FxProduct;
 
-// Bytes of work->scratch that fx_gemm needs for this product (pointers in it are not read).
+// Bytes of work->scratch that fx_gemm needs for this product, threads and cpu (pointers are not read). Not monotone: a
+// smaller batch or fewer threads may need more, so whoever plans asks for each that will run.
 size_t fx_gemm_scratch(const FxProduct *product, const FxWork *work);
 
 // Any operand types. int8, uint8 and int16 operands run in int32 tiles so short that their sums are exact (a second

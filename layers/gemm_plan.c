@@ -25,7 +25,7 @@ enum {
     ROW_BLOCK = 192,         // rows of a task
     ROW_BLOCK_STRIDED = 480, // the same where rows run across the lines in memory
     COLUMN_BLOCK = 256,      // columns of a task
-    TASKS_PER_THREAD = 2,    // at least
+    TASKS_PER_THREAD = 4,    // at least
     STREAM_C = 1 << 24,      // bytes of c that no cache keeps until it is read
     SMALL_C = 1 << 18,       // bytes of c that favour FX_GEMM_SPLIT_K
     MEDIUM_C = 1 << 22,      // the same if a shared operand would be large
@@ -115,10 +115,54 @@ static size_t strip_bytes(const FxGemmPlan *p, const FxMatrix *a, size_t rows, s
     return round_up(larger(least * fx_type_size(a->type), FX_GEMM_STRIP_BYTES), 64);
 }
 
+// Panels, tasks and scratch, once the strategy and k_block stand.
+static void cut_tasks(FxGemmPlan *p) {
+    const FxGemmKernel *kernel = p->kernel;
+    const FxMatrix *a = &p->product->a;
+    const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, images = (size_t)a->images;
+    const size_t steps = round_up(p->k_block, FX_GEMM_STEP) * fx_type_size(kernel->packed);
+    p->left_panel = round_up(steps * mr, 64) + 64; // 64 more: no two panels are a power of two apart
+    p->right_panel = round_up((steps + fx_type_size(kernel->acc)) * nr, 64) + 64;
+    const size_t left_panels = blocks(p->m, mr), right_panels = blocks(p->n, nr), parts = p->k_blocks;
+
+    const size_t few = TASKS_PER_THREAD * (size_t)p->threads; // so that no thread waits long for the last task
+    const size_t few_rows = round_up(blocks(p->m, few), mr), few_columns = round_up(blocks(p->n, few), nr);
+    const size_t row_block = a->patch_rows ? ROW_BLOCK_STRIDED : ROW_BLOCK;
+    p->columns = round_up(p->n, nr);
+    switch (p->strategy) {
+    case FX_GEMM_SHARE_RIGHT:
+        p->rows = even_block(p->m, smaller(row_block, few_rows), mr);
+        p->tasks = (int)blocks(p->m, p->rows);
+        p->shared = right_panels * p->right_panel * parts * (size_t)p->planes;
+        break;
+    case FX_GEMM_SHARE_LEFT:
+        p->rows = round_up(p->m, mr);
+        p->columns = even_block(p->n, smaller(COLUMN_BLOCK, few_columns), nr);
+        p->tasks = (int)blocks(p->n, p->columns);
+        p->shared = left_panels * p->left_panel * parts;
+        break;
+    case FX_GEMM_SPLIT_K:
+        p->rows = even_block(p->m, row_block, mr);
+        p->tasks = (int)smaller(p->k_blocks, (size_t)p->threads);
+        p->part = round_up(p->m * p->n * fx_type_size(p->product->c_type), 64);
+        break;
+    case FX_GEMM_BY_TAP:
+        p->rows = even_block(images, ROW_BLOCK, mr);
+        p->tasks = (int)(p->m / images * blocks(images, p->rows));
+        p->shared = right_panels * p->right_panel * parts * (size_t)p->planes;
+        p->sums = round_up(p->rows * p->n * fx_type_size(p->product->c_type), 64);
+        break;
+    }
+    const bool shares_left = p->strategy == FX_GEMM_SHARE_LEFT;
+    p->left = shares_left ? 0 : p->rows / mr * p->left_panel;
+    p->right = shares_right(p) ? 0 : p->columns / nr * p->right_panel;
+    p->strip = larger(strip_bytes(p, a, shares_left ? FX_GEMM_SHARED_ROWS : p->rows, mr),
+                      strip_bytes(p, &p->product->b, shares_right(p) ? FX_GEMM_SHARED_ROWS : p->columns, nr));
+}
+
 FxGemmPlan fx_gemm_plan(const FxProduct *product, const FxWork *work) {
     FxGemmPlan p = {.product = product, .kernel = choose_kernel(product, work->cpu), .scratch = work->scratch};
     const FxGemmKernel *kernel = p.kernel;
-    const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr, size = fx_type_size(kernel->packed);
     p.m = fx_matrix_rows(&product->a);
     p.n = fx_matrix_rows(&product->b);
     p.k = fx_matrix_k(&product->a);
@@ -140,32 +184,6 @@ FxGemmPlan fx_gemm_plan(const FxProduct *product, const FxWork *work) {
         p.strategy = choose_strategy(&p);
     p.stream = p.direct && p.k_blocks == 1 && p.strategy != FX_GEMM_BY_TAP && c_bytes > STREAM_C &&
                (uintptr_t)product->c % 64 == 0 && p.n * fx_type_size(product->c_type) % 64 == 0;
-    const size_t steps = round_up(p.k_block, FX_GEMM_STEP) * size; // 64 bytes more: no two panels a power of two apart
-    p.left_panel = round_up(steps * mr, 64) + 64;
-    p.right_panel = round_up((steps + fx_type_size(kernel->acc)) * nr, 64) + 64;
-
-    const size_t left_panels = blocks(p.m, mr), right_panels = blocks(p.n, nr), images = (size_t)product->a.images;
-    // A few tasks for each thread, so that none waits long for the last one.
-    const size_t few = TASKS_PER_THREAD * (size_t)p.threads, row_most = product->a.patch_rows ? ROW_BLOCK_STRIDED : ROW_BLOCK;
-    p.rows = p.strategy == FX_GEMM_SHARE_LEFT    ? round_up(p.m, mr)
-             : p.strategy == FX_GEMM_BY_TAP      ? even_block(images, ROW_BLOCK, mr)
-             : p.strategy == FX_GEMM_SHARE_RIGHT ? even_block(p.m, smaller(row_most, round_up(blocks(p.m, few), mr)), mr)
-                                                 : even_block(p.m, row_most, mr);
-    p.columns = p.strategy != FX_GEMM_SHARE_LEFT
-                    ? round_up(p.n, nr)
-                    : even_block(p.n, smaller(COLUMN_BLOCK, round_up(blocks(p.n, few), nr)), nr);
-    p.tasks = (int)(p.strategy == FX_GEMM_SHARE_RIGHT  ? blocks(p.m, p.rows)
-                    : p.strategy == FX_GEMM_SHARE_LEFT ? blocks(p.n, p.columns)
-                    : p.strategy == FX_GEMM_BY_TAP     ? p.m / images * blocks(images, p.rows)
-                                               : smaller(p.k_blocks, (size_t)p.threads));
-    p.shared = shares_right(&p)           ? right_panels * p.right_panel * p.k_blocks * (size_t)p.planes
-               : p.strategy == FX_GEMM_SHARE_LEFT ? left_panels * p.left_panel * p.k_blocks
-                                          : 0;
-    p.left = p.strategy == FX_GEMM_SHARE_LEFT ? 0 : p.rows / mr * p.left_panel;
-    p.right = shares_right(&p) ? 0 : p.columns / nr * p.right_panel;
-    p.strip = larger(strip_bytes(&p, &product->a, p.strategy == FX_GEMM_SHARE_LEFT ? FX_GEMM_SHARED_ROWS : p.rows, mr),
-                     strip_bytes(&p, &product->b, shares_right(&p) ? FX_GEMM_SHARED_ROWS : p.columns, nr));
-    p.part = p.strategy == FX_GEMM_SPLIT_K ? round_up(p.m * p.n * fx_type_size(product->c_type), 64) : 0;
-    p.sums = p.strategy == FX_GEMM_BY_TAP ? round_up(p.rows * p.n * fx_type_size(product->c_type), 64) : 0;
+    cut_tasks(&p);
     return p;
 }

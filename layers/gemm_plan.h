@@ -65,7 +65,7 @@ static inline char *own(const FxGemmPlan *p, int thread) {
     return p->scratch + p->shared + (size_t)thread * own_bytes(p);
 }
 
-// The plan of a product. Of its pointers, only the alignment of c is looked at, and the scratch does not depend on that.
+// The plan of a product. Of its pointers only the alignment of c is looked at; the scratch does not depend on it.
 FxGemmPlan fx_gemm_plan(const FxProduct *product, const FxWork *work);
 
 // Place of tap k of output coordinate o in an image of `limit` rows or columns, or -1.

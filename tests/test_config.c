@@ -192,6 +192,13 @@ static void stretch_multiplies_epochs_and_milestones_to_nearest(void **state) {
     check_rates(&t, (const int[][3]){{0, 1 << 14, -11}, {5, 1 << 14, -14}, {88, 1 << 14, -13}}, 3);
     assert_int_equal(t.config.epochs, 450);
     trial_free(&t);
+    t = trial_of("wage", net, "0.02", LIST("run.epochs=100", "update.rate=8"), NULL); // the override is stretched as well
+    assert_int_equal(t.failed, 0);
+    assert_int_equal(t.config.epochs, 2);
+    trial_free(&t);
+    t = trial_of("[recipe]\nbase = wage\n[update]\nrate = 8\n", net, "3334", NULL, NULL);
+    trial_refused(&t, "300 epochs times 3334", "\"1000200\"", "1000000");
+    trial_free(&t);
 }
 
 static void a_milestone_past_the_end_warns_once_and_names_it(void **state) {
