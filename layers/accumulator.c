@@ -193,7 +193,7 @@ void fx_accumulate(const FxProduct *product, const FxAccumulator *acc, uint64_t 
     FxPolicy last = acc->chunk ? acc->outer : acc->inner;
     bool wraps = last.kind == FX_ACC_WRAP;
     uint64_t ignored = 0;
-    // an int32 result of a longer exact sum is right modulo 2^32, which is all that wrapping to 32 bits or fewer reads
+    // an exact sum beyond the carrier, cut down by the last policy, is made by the ordered sum
     bool fits = exact_type(product, max_product) == product->c_type || product->c_type == FX_INT64;
     if (is_ordered(product, acc, max_product) || !fits) {
         accumulate_ordered(product, acc, work, counts ? &counts->overflow : &ignored);

@@ -30,8 +30,8 @@ static void split_planes(int16_t *codes, size_t count, int plane) {
 }
 
 // Packs rows [row, row + rows) and k [k0, k0 + k) of an operand into panels.
-static void pack(const FxGemmPlan *p, bool is_left, void *panels, size_t row, size_t rows, size_t k0, size_t k, int plane,
-                 char *strip) {
+static void pack(const FxGemmPlan *p, bool is_left, void *panels, size_t row, size_t rows, size_t k0, size_t k,
+                 int plane, char *strip) {
     const FxGemmKernel *kernel = p->kernel;
     const FxMatrix *a = is_left ? &p->product->a : &p->product->b;
     FxGemmPack *const put = is_left ? kernel->pack_left : kernel->pack_right;
@@ -247,7 +247,8 @@ static void add_parts(const FxGemmPlan *p, int task, int thread) {
 enum { SERIAL_BYTES = 1 << 18 }; // packed or added bytes below which threads do not pay
 
 // small: less work than waking the threads is worth.
-static void for_each(const FxGemmPlan *p, void (*run)(const FxGemmPlan *p, int task, int thread), int count, bool small) {
+static void for_each(const FxGemmPlan *p, void (*run)(const FxGemmPlan *p, int task, int thread), int count,
+                     bool small) {
     (void)small;
 #ifdef _OPENMP
     if (p->threads > 1 && count > 1 && !small) {

@@ -148,10 +148,11 @@ static void run_patches(char *out, size_t out_step, const FxMatrix *a, size_t si
     size_t from = patch0 % unit;
     for (size_t done = 0; done < patches; part++) {
         const size_t to = unit - from < patches - done ? unit : from + patches - done;
+        char *const to_out = out + done * size;
         if (a->gather)
-            gather_runs(out + done * size, out_step, a, size, r, part / a->kernel_width, part % a->kernel_width, from, to);
+            gather_runs(to_out, out_step, a, size, r, part / a->kernel_width, part % a->kernel_width, from, to);
         else
-            forward_runs(out + done * size, out_step, a, size, r, part, (int64_t)from, (int64_t)to);
+            forward_runs(to_out, out_step, a, size, r, part, (int64_t)from, (int64_t)to);
         done += to - from;
         from = 0;
     }

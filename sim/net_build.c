@@ -111,6 +111,9 @@ static int add_item(FxNet *net, const FxItem *item, bool last, const char *loss,
         return append(net, ops, input, item, err);
     FxItem end = plain;
     end.column = item->column;
+    if (item->before < 0)
+        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: \"%s\" without its number of classes; write %d%s", item->column,
+                       item->letters, net->classes, item->letters);
     if (item->before != net->classes)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: %d outputs; the data set has %d classes", item->column,
                        item->before, net->classes);
