@@ -112,8 +112,8 @@ static int add_item(FxNet *net, const FxItem *item, bool last, const char *loss,
     FxItem end = plain;
     end.column = item->column;
     if (item->before < 0)
-        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: \"%s\" without its number of classes; write %d%s", item->column,
-                       item->letters, net->classes, item->letters);
+        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: \"%s\" without its outputs; the data set has %d classes: write %d%s", item->column,
+                       item->letters, net->classes, net->classes, item->letters);
     if (item->before != net->classes)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: %d outputs; the data set has %d classes", item->column,
                        item->before, net->classes);

@@ -122,19 +122,25 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-// Scratch that the layer's three products need under any phase's accumulators.
+static size_t product_scratch(const Planner *p, const FxNode *node, FxProductKind kind, const FxAccumulator *acc, int images) {
+    const FxTensor *left = kind == FX_ERROR ? &node->e : &node->x;
+    const FxTensor *right = kind == FX_GRADIENT ? &node->e : &node->layer.weight;
+    const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
+    FxProduct product = fx_layer_product(&node->layer, kind, images, left, right, sums);
+    return fx_accumulate_scratch(&product, acc, &p->net->work);
+}
+
+// Scratch that the layer's three products need under any phase's accumulators and for any number of images: a short
+// batch is cut into other tasks and may need more than a full one.
 static size_t scratch(const Planner *p, int index) {
     const FxNode *node = fx_net_product(p->net, index);
     size_t size = 0;
     for (int i = 0; i < p->config->phase_count; i++)
         for (int kind = 0; kind < FX_PRODUCTS; kind++) {
-            const FxTensor *left = kind == FX_ERROR ? &node->e : &node->x;
-            const FxTensor *right = kind == FX_GRADIENT ? &node->e : &node->layer.weight;
-            const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
-            FxTensor none = {NULL, FX_INT32, 0, 0};
-            FxProduct product = fx_layer_product(&node->layer, (FxProductKind)kind, node->layer.out.n, left, right,
-                                                 sums->count ? sums : &none);
-            size = max_size(size, fx_accumulate_scratch(&product, &p->config->phases[i].layers[index].accumulator[kind], &p->net->work));
+            const FxAccumulator *acc = &p->config->phases[i].layers[index].accumulator[kind];
+            for (int images = 1; images <= node->layer.out.n; images++)
+                if (kind != FX_ERROR || !node->name.first)
+                    size = max_size(size, product_scratch(p, node, (FxProductKind)kind, acc, images));
         }
     return size;
 }
