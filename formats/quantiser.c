@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const fx_quantiser_parts[4] = {"grid", "scale", "rounding", "overflow"};
+
 static const char *const overflow_names[] = {[FX_OVERFLOW_SATURATE] = "saturate", [FX_OVERFLOW_WRAP] = "wrap"};
 
 const char *fx_overflow_name(FxOverflow overflow) {
@@ -172,7 +174,7 @@ static uint64_t cast_block(const FxCast *cast, const FxKernels *kernels, const v
     int64_t low = fx_grid_low(grid), high = fx_grid_high(grid);
     const FxRoundMode *mode = &fx_round_modes[cast->q->rounding.mode];
     bool wrap = cast->q->overflow == FX_OVERFLOW_WRAP;
-    if (x_type == FX_INT32 && y_type == FX_INT8 && cast->q->rounding.mode == 0 && cast->multiplier == 1 && !wrap &&
+    if (x_type == FX_INT32 && y_type == FX_INT8 && cast->q->rounding.mode == FX_ROUND_NEAREST_EVEN && cast->multiplier == 1 && !wrap &&
         fx_grid_is_fixed(grid) && cast->shift >= 1 && cast->shift <= 31)
         return kernels->nearest_even_int8(y, x, n, cast->shift, (int)low, (int)high, counts);
 

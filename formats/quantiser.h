@@ -19,6 +19,8 @@ typedef struct FxQuantiser {
     FxOverflow overflow;
 } FxQuantiser;
 
+extern const char *const fx_quantiser_parts[4]; // "grid", "scale", "rounding", "overflow"
+
 enum { FX_QUANTISER_TEXT = 160 };
 
 // Left out: scale const:0, rounding nearest-even, overflow saturate. Errors: exit code 2.

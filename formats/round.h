@@ -37,7 +37,7 @@ typedef struct FxRoundMode {
     const char *help;
 } FxRoundMode;
 
-enum { FX_ROUND_MODES = 19 };
+enum { FX_ROUND_MODES = 19, FX_ROUND_NEAREST_EVEN = 0 };
 extern const FxRoundMode fx_round_modes[FX_ROUND_MODES];
 
 // A mode with its parameters.

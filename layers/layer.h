@@ -18,6 +18,7 @@ typedef enum FxRole {
 
 // The three products of a layer with weights.
 typedef enum FxProductKind { FX_FORWARD, FX_ERROR, FX_GRADIENT, FX_PRODUCTS } FxProductKind;
+extern const char *const fx_product_names[FX_PRODUCTS]; // "forward", "error", "gradient"
 
 // One line a layer. A layer has its place in the notation (token) and in recipes (name).
 typedef struct FxLayerOps {

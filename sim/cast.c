@@ -3,10 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-static const FxPhase *phase(const FxStep *s) {
-    return fx_config_phase(s->config, s->step);
-}
-
 // Random words of a site: stream id * 256 + role, its top bit set during evaluation.
 static FxRandom site_random(const FxStep *s, const FxNode *node, FxSite site) {
     uint32_t stream = (uint32_t)node->id * 256 + (uint32_t)site;
@@ -58,7 +54,7 @@ static void cast_range(void *context, size_t first, size_t n, FxStats *stats) {
 }
 
 void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *source, FxTensor *y) {
-    const FxLayerConfig *config = &phase(s)->layers[node->id - 1];
+    const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
     const FxQuantiser *q = &config->site[site].q;
     FxSiteState *state = &node->site[site];
     FxCast cast = start(s, node, site, q);
@@ -120,7 +116,7 @@ void fx_apply_mask(const FxStep *s, const FxTensor *t, const uint8_t *pass, uint
 }
 
 void fx_logits_clip(const FxStep *s, FxNode *node, const FxTensor *sums, const FxTensor *e) {
-    const FxQuantiser *q = &phase(s)->layers[node->id - 1].site[FX_SITE_LOGITS].q;
+    const FxQuantiser *q = &fx_step_phase(s)->layers[node->id - 1].site[FX_SITE_LOGITS].q;
     FxScaleInput in = {.exponent = sums->exponent};
     FxCast cast = {.q = q, .shift = fx_scale_choose(&q->scale, &q->grid, &in).shift};
     int64_t low, high;
@@ -167,9 +163,9 @@ static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCo
 }
 
 void fx_update(const FxStep *s, FxNode *node, const FxTensor *dw) {
-    const FxLayerConfig *config = &phase(s)->layers[node->id - 1];
+    const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
     const FxQuantiser *q = &config->site[FX_SITE_GRADIENT].q;
-    FxScalar rate = phase(s)->rate;
+    FxScalar rate = fx_step_phase(s)->rate;
     FxSiteState *gradient = &node->site[FX_SITE_GRADIENT], *store = &node->site[FX_SITE_STORE];
     FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw), .exponent = dw->exponent, .last = (int)gradient->exponent};
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 1, TOTALS = 11, NAME = 48, PATH = 4096 };
+enum { VERSION = 1, TOTALS = 12, NAME = 48, PATH = 4096 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -23,7 +23,8 @@ static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
     const FxTotals *t = &run->totals;
     const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
                                      (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
-                                     t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent};
+                                     t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent,
+                                     t->lost_targets};
     memcpy(packed, values, sizeof values);
 }
 
@@ -31,7 +32,7 @@ static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
     run->step = packed[0];
     run->images = packed[1];
     run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, packed[7],
-                             packed[8], packed[9]};
+                             packed[8], packed[9], packed[11]};
     run->loss_exponent = (int)(int64_t)packed[10];
 }
 
@@ -165,6 +166,8 @@ static void write_all(Stream *s, FxRun *run, const FxMark *mark) {
         write_number(s, elements_crc(&it.data), 4);
         write_elements(s, &it.data);
     }
+    write_number(s, strlen(run->recipe.overrides), 4);
+    write_bytes(s, run->recipe.overrides, strlen(run->recipe.overrides));
     write_number(s, s->crc, 4);
 }
 
@@ -240,7 +243,7 @@ static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *pa
     if (memcmp(head, magic, sizeof magic) || version != VERSION)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: not a checkpoint of version %d", path, VERSION);
     if (config != run->config_crc32)
-        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made under another recipe (config_crc32 %08llx, now %08x)", path,
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made under another recipe (config_crc32 %08llx, now %08x); the file 'command' beside it says how it was started", path,
                        (unsigned long long)config, run->config_crc32);
     if (data != run->data.crc32)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made with other data (CRC-32 %08llx, now %08x)", path,
@@ -286,9 +289,15 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
         Item it = item(run, i, packed);
         result = read_item(&s, &it, path, err);
     }
+    char overrides[sizeof run->recipe.overrides] = "";
+    uint64_t length = result == 0 ? read_number(&s, 4) : 0;
+    if (length < sizeof overrides)
+        read_bytes(&s, overrides, length);
     fclose(s.file);
-    if (result == 0)
+    if (result == 0) {
         unpack(run, packed);
+        strcpy(run->recipe.overrides, overrides); // what it was started with stays in its rows
+    }
     return result;
 }
 

@@ -14,7 +14,7 @@ typedef struct FxMark {
 
 // Writes DIR/checkpoint by way of a temporary file, synced and renamed; the one before it becomes DIR/checkpoint.previous.
 // Little-endian: "FXSIMCK1", version, config, data and results version, the mark, then each item as name, type, count,
-// CRC-32 and elements, and last a CRC-32 of all before it. Errors: exit code 1; the old files stay.
+// CRC-32 and elements, the overrides as given, and last a CRC-32 of all before it. Errors: exit code 1; the old files stay.
 int fx_checkpoint_write(FxRun *run, const char *directory, const FxMark *mark, FxError *err);
 
 // Reads DIR/checkpoint, or where that is damaged or missing DIR/checkpoint.previous, or else a whole DIR/checkpoint.new

@@ -51,7 +51,6 @@ static int bits_of(unsigned __int128 x) {
 }
 
 static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c, FxProductKind kind) {
-    static const char *const names[] = {"forward", "error", "gradient"};
     const FxLayer *l = &node->layer;
     const FxAccumulator *acc = &c->accumulator[kind];
     size_t taps = (size_t)l->kernel * (size_t)l->kernel, positions = (size_t)l->out.h * (size_t)l->out.w;
@@ -65,9 +64,9 @@ static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c
     fx_policy_print(outer, sizeof outer, &acc->outer);
     unsigned __int128 bound = (unsigned __int128)k[kind] * l->max_product[kind];
     fact(f, "%s %s product = integer (fixed x fixed grids): %s x %s, %zu products of at most %llu need %d bits; sums in %s",
-         node->name.name, names[kind], fx_type_name(left->type), fx_type_name(right->type), k[kind],
+         node->name.name, fx_product_names[kind], fx_type_name(left->type), fx_type_name(right->type), k[kind],
          (unsigned long long)l->max_product[kind], bits_of(bound), fx_type_name(sums->type));
-    fact(f, "%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", node->name.name, names[kind], inner, acc->group,
+    fact(f, "%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", node->name.name, fx_product_names[kind], inner, acc->group,
          acc->chunk, acc->chunk ? outer : "none", acc->shift);
 }
 
@@ -85,16 +84,14 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
     for (int i = 0; fx_site_info(i); i++) {
         const FxSiteInfo *site = fx_site_info(i);
         const FxSiteConfig *s = &c->site[site->site];
-        bool has = site->site == FX_SITE_INPUT ? node->name.first : site->site == FX_SITE_ACTIVATION ? !node->name.first
-                 : site->site == FX_SITE_LOGITS ? node->name.last : true;
-        if (!has)
+        if (!fx_site_of(site->site, &node->name))
             continue;
         if (s->on)
             fx_quantiser_print(text, &s->q);
         fact(f, "%s %s = %s%s", name, site->name, s->on ? text : "none", s->on && s->clip ? ", clip mask" : "");
     }
     fact(f, "%s error.at = %s, gamma %d", name, c->error_before_masks ? "before-masks" : "between-masks", 1 << c->error_lower);
-    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, -c->site[FX_SITE_STORE].q.grid.fraction),
+    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, c->site[FX_SITE_STORE].q.scale.exponent - c->site[FX_SITE_STORE].q.grid.fraction),
          (long long)c->store_limit);
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
         explain_product(f, node, c, (FxProductKind)kind);

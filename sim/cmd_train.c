@@ -34,7 +34,7 @@ static void print_warnings(const FxWarnings *warnings) {
 void fx_usage_train(FILE *out) {
     fx_usage_options(out);
     fprintf(out, "  --%-18s %s\n", "out DIR", "run directory (default runs/RECIPE-sSEED)");
-    fprintf(out, "  --%-18s %s\n", "resume", "continue the run in DIR; a finished one: exit 0");
+    fprintf(out, "  --%-18s %s\n", "resume", "continue the run in DIR; a finished one ends at once, with its exit code");
     fprintf(out, "  --%-18s %s\n", "resume=auto", "the same, or start it where it is absent");
     fprintf(out, "  --%-18s %s\n", "force", "delete the run in DIR and start anew");
     fprintf(out, "\nThe run directory gets recipe.ini, command, log.csv, stats.csv and checkpoints.\n"

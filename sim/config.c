@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_FRACTION = 40 }; // of a store: the draw of its weights is exact in 128 bits
+
 // What resolving needs at hand.
 typedef struct Resolver {
     FxConfig *config;
@@ -37,13 +39,16 @@ static const char *layer_label(const FxLayerName *layer) {
     return layer ? layer->name : "the net";
 }
 
+bool fx_site_of(FxSite site, const FxLayerName *layer) {
+    return site == FX_SITE_INPUT ? layer->first : site == FX_SITE_ACTIVATION ? !layer->first : site != FX_SITE_LOGITS || layer->last;
+}
+
 static int site_at(const Resolver *r, FxSiteConfig *out, FxSite site, const FxLayerName *layer, uint64_t step) {
     char path[FX_PATH], text[4][FX_VALUE], whole[FX_QUANTISER_TEXT];
-    static const char *const parts[] = {"grid", "scale", "rounding", "overflow"};
     const char *name = fx_site(site)->name;
     FxError why;
     for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s.%s", name, parts[i]);
+        snprintf(path, sizeof path, "%s.%s", name, fx_quantiser_parts[i]);
         if (value_at(r, text[i], path, layer, step))
             return -1;
     }
@@ -77,8 +82,7 @@ static int policy_part(const Resolver *r, FxPolicy *policy, const char *product,
 }
 
 static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind kind, const FxLayerName *layer, uint64_t step) {
-    static const char *const products[] = {"forward", "error", "gradient"};
-    const char *product = products[kind];
+    const char *product = fx_product_names[kind];
     char text[FX_VALUE];
     memset(acc, 0, sizeof *acc);
     if (policy_part(r, &acc->inner, product, "kind", layer, step, text))
@@ -91,6 +95,8 @@ static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind k
     if (policy_part(r, NULL, product, "chunk", layer, step, text))
         return -1;
     acc->chunk = strcmp(text, "none") ? atoi(text) : 0;
+    if (!acc->chunk && memcmp(&acc->outer, &acc->inner, sizeof acc->outer))
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: accumulator.%s.outer without a chunk: there is no outer sum", layer->name, product);
     if (policy_part(r, NULL, product, "shift", layer, step, text))
         return -1;
     acc->shift = atoi(text);
@@ -104,11 +110,15 @@ static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind k
 static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step) {
     const FxSiteConfig *store = &c->site[FX_SITE_STORE], *weight = &c->site[FX_SITE_WEIGHT];
     char text[FX_VALUE];
-    if (!fx_grid_is_fixed(&store->q.grid) || !store->q.grid.is_signed || strcmp(store->q.scale.rule->name, "const") ||
-        store->q.overflow != FX_OVERFLOW_SATURATE)
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: a signed fixed grid of constant scale that saturates is needed",
-                       layer->name, printed(&store->q).text);
     int fraction = store->q.grid.fraction - store->q.scale.exponent;
+    if (!fx_grid_is_fixed(&store->q.grid) || !store->q.grid.is_signed || store->q.grid.twos_complement ||
+        strcmp(store->q.scale.rule->name, "const") || store->q.overflow != FX_OVERFLOW_SATURATE || fraction < -MAX_FRACTION ||
+        fraction > MAX_FRACTION)
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: a symmetric, signed fixed grid of constant scale that saturates, with at most %d "
+                       "bits behind the point, is needed", layer->name, printed(&store->q).text, MAX_FRACTION);
+    if (store->q.rounding.mode != FX_ROUND_NEAREST_EVEN)
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: under update.rate-unit = lsb an update is whole steps of the store, "
+                       "which rounds nothing; leave its rounding out", layer->name, printed(&store->q).text);
     int64_t high = fx_grid_high(&store->q.grid);
     if (value_at(r, text, "store.clip", layer, step))
         return -1;
@@ -135,7 +145,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
 static int check_layer(const Resolver *r, const FxLayerConfig *c, const FxLayerName *layer) {
     static const FxSite needed[] = {FX_SITE_INPUT, FX_SITE_WEIGHT, FX_SITE_ACTIVATION, FX_SITE_ERROR, FX_SITE_GRADIENT, FX_SITE_STORE};
     for (int i = 0; i < (int)(sizeof needed / sizeof needed[0]); i++)
-        if (!c->site[needed[i]].on)
+        if (fx_site_of(needed[i], layer) && !c->site[needed[i]].on)
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = none needs floating point; name a fixed grid", layer->name,
                            fx_site(needed[i])->name);
     const FxQuantiser *gradient = &c->site[FX_SITE_GRADIENT].q, *logits = &c->site[FX_SITE_LOGITS].q;
@@ -145,7 +155,7 @@ static int check_layer(const Resolver *r, const FxLayerConfig *c, const FxLayerN
     const FxQuantiser *input = &c->site[FX_SITE_INPUT].q;
     if (layer->first && (!fx_grid_is_fixed(&input->grid) || !input->grid.is_signed || input->grid.fraction < 0 || input->grid.bits > 16 ||
                          input->grid.fraction > 24 || strcmp(input->scale.rule->name, "const") || input->scale.exponent ||
-                         input->rounding.mode != 0 || input->overflow != FX_OVERFLOW_SATURATE))
+                         input->rounding.mode != FX_ROUND_NEAREST_EVEN || input->overflow != FX_OVERFLOW_SATURATE))
         return fx_fail(r->err, FX_EXIT_USAGE, "input.q = %s: the map rounds once, to nearest: write a signed fixed grid alone, as fixed8f7",
                        printed(input).text);
     if (c->error_lower && !c->site[FX_SITE_ERROR].q.scale.rule->is_shift)
@@ -162,18 +172,13 @@ static int layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
     for (int i = 0; fx_site_info(i); i++) {
         FxSite site = fx_site_info(i)->site;
         // a site that this layer does not have is not looked up, so that a setting of it is found to rule nowhere
-        bool has = site == FX_SITE_INPUT ? layer->first : site == FX_SITE_ACTIVATION ? !layer->first
-                 : site == FX_SITE_LOGITS ? layer->last : true;
-        if (has && site_at(r, &c->site[site], site, site == FX_SITE_INPUT ? NULL : layer, step))
+        if (fx_site_of(site, layer) && site_at(r, &c->site[site], site, site == FX_SITE_INPUT ? NULL : layer, step))
             return -1;
     }
     if (!layer->first) {
         if (value_at(r, text, "activation.ste", layer, step))
             return -1;
         c->site[FX_SITE_ACTIVATION].clip = !strcmp(text, "clip");
-        c->site[FX_SITE_INPUT].on = true;
-    } else {
-        c->site[FX_SITE_ACTIVATION].on = true;
     }
     if (value_at(r, text, "weight.ste", layer, step))
         return -1;
@@ -191,14 +196,8 @@ static int layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
         if (accumulator_at(r, &c->accumulator[kind], (FxProductKind)kind, layer, step))
             return -1;
-    FxLayerConfig checked = *c;
-    checked.site[FX_SITE_INPUT].on |= !layer->first;
-    if (check_layer(r, &checked, layer) || store_at(r, c, before, layer, step))
+    if (check_layer(r, c, layer) || store_at(r, c, before, layer, step))
         return -1;
-    if (layer->first)
-        memset(&c->site[FX_SITE_ACTIVATION], 0, sizeof c->site[0]);
-    else
-        memset(&c->site[FX_SITE_INPUT], 0, sizeof c->site[0]);
     return 0;
 }
 

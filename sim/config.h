@@ -22,6 +22,9 @@ typedef struct FxLayerConfig {
     int64_t store_limit;     // largest kept code
 } FxLayerConfig;
 
+// Whether a product layer has the site: only the first has an input, all others an activation, only the last logits.
+bool fx_site_of(FxSite site, const FxLayerName *layer);
+
 typedef struct FxAugment {
     int pad;   // 0: no crop
     bool flip;

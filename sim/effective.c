@@ -113,7 +113,8 @@ static bool put_quantiser(Writer *w, char section[FX_PATH], FxRecipe *recipe, co
     char text[4 * FX_VALUE];
     for (int i = 0; i < 4; i++) {
         part[i] = fx_recipe_text(recipe, whole[1 + i].path);
-        if (is_scheduled(part[i]))
+        // "none" says nothing of the other parts, which a layer with a grid of its own may inherit
+        if (is_scheduled(part[i]) || (i && !strcmp(part[0], "none") && strcmp(part[i], whole[1 + i].fallback)))
             return false;
     }
     snprintf(text, sizeof text, "%s@%s/%s/%s", part[0], part[1], part[2], part[3]);

@@ -40,13 +40,14 @@ void fx_net_init(FxNet *net, const FxConfig *config) {
                          weight->grid.fraction <= store_fraction;
         int fraction = on_weight ? weight->grid.fraction : store_fraction;
         int64_t high = on_weight ? fx_grid_high(&weight->grid) : c->store_limit;
+        int64_t low = on_weight ? fx_grid_low(&weight->grid) : -c->store_limit;
         U128 width = half_width(fraction, config->init_c, node->layer.fan_in, on_weight ? &config->init_floor : NULL);
         FxRng rng = {config->seed_init, (uint32_t)node->id * 256 + FX_ROLE_INIT, 0};
         node->store.exponent = -store_fraction;
         for (size_t i = 0; i < node->store.count; i++) {
             __int128 twice = 2 * (__int128)fx_rng_word(rng, i) - ((__int128)1 << 32);
             __int128 code = (twice * (__int128)width + ((__int128)1 << 47)) >> 48; // floor
-            int64_t w = clamp((int64_t)code, -high, high) * (INT64_C(1) << (store_fraction - fraction));
+            int64_t w = clamp((int64_t)code, low, high) * (INT64_C(1) << (store_fraction - fraction));
             fx_tensor_set(&node->store, i, clamp(w, -c->store_limit, c->store_limit));
         }
     }

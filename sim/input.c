@@ -29,6 +29,7 @@ typedef struct ByteTable {
     uint8_t saturated[256], at_limit[256], zero_in[256];
     const uint8_t *bytes;
     const FxTensor *codes;
+    int exponent;
 } ByteTable;
 
 static void input_range(void *context, size_t first, size_t n, FxStats *stats) {
@@ -47,14 +48,15 @@ static void input_range(void *context, size_t first, size_t n, FxStats *stats) {
         part.zeros_out += t->code[p] == 0;
     }
     part.underflowed = part.zeros_out - part.zeros_in;
+    fx_stats_max(&part, fx_kernels(FX_CPU_SCALAR)->max_abs(fx_tensor_at(t->codes, first), t->codes->type, n), t->exponent);
     fx_stats_add(stats, &part);
 }
 
 void fx_input_codes(const FxStep *s, FxTensor *codes) {
     FxNet *net = s->net;
     FxSiteState *state = &fx_net_product(net, 0)->site[FX_SITE_INPUT];
-    const FxGrid *grid = &fx_config_phase(s->config, s->step)->layers[0].site[FX_SITE_INPUT].q.grid;
-    ByteTable table = {.bytes = net->batch_pixels, .codes = codes};
+    const FxGrid *grid = &fx_step_phase(s)->layers[0].site[FX_SITE_INPUT].q.grid;
+    ByteTable table = {.bytes = net->batch_pixels, .codes = codes, .exponent = -grid->fraction};
     FxStats stats = {0};
     for (int p = 0; p < 256; p++) {
         bool saturated;

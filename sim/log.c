@@ -64,18 +64,23 @@ static double rate(const FxRun *run) {
     return ldexp(r.mantissa, r.exponent);
 }
 
-// The site's quantiser as the recipe has it for layers that keep none of their own.
-static void cell_site(Row *row, FxRun *run, const char *site) {
-    static const char *const parts[] = {"grid", "scale", "rounding", "overflow"};
-    char path[FX_PATH], text[4][FX_VALUE];
+// A key's text for layers that keep none of their own, at the last step.
+static const char *text_at(char text[FX_VALUE], FxRun *run, const char *path) {
+    const FxSetting *s = fx_recipe_find(&run->recipe, path, NULL);
     FxSchedule schedule;
     FxError ignored;
+    text[0] = 0;
+    if (fx_schedule_parse(&schedule, s ? s->value : fx_key_find(path)->fallback, &ignored) == 0)
+        strcpy(text, fx_schedule_at(&schedule, run->step ? run->step - 1 : 0, run->config.steps_per_epoch)->text);
+    return text;
+}
+
+// The site's quantiser as the recipe has it for layers that keep none of their own.
+static void cell_site(Row *row, FxRun *run, const char *site) {
+    char path[FX_PATH], text[4][FX_VALUE];
     for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s.%s", site, parts[i]);
-        const FxSetting *s = fx_recipe_find(&run->recipe, path, NULL);
-        text[i][0] = 0;
-        if (fx_schedule_parse(&schedule, s ? s->value : fx_key_find(path)->fallback, &ignored) == 0)
-            strcpy(text[i], fx_schedule_at(&schedule, run->step ? run->step - 1 : 0, run->config.steps_per_epoch)->text);
+        snprintf(path, sizeof path, "%s.%s", site, fx_quantiser_parts[i]);
+        text_at(text[i], run, path);
     }
     if (strcmp(text[0], "none"))
         cell(row, "%s@%s/%s/%s", text[0], text[1], text[2], text[3]);
@@ -83,19 +88,19 @@ static void cell_site(Row *row, FxRun *run, const char *site) {
         cell(row, "none");
 }
 
-static void cell_accumulator(Row *row, const FxRun *run, FxProductKind kind) {
-    const FxAccumulator *acc = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[0].accumulator[kind];
-    char text[64], outer[24], policy[24];
-    fx_policy_print(policy, sizeof policy, &acc->inner);
-    size_t n = (size_t)snprintf(text, sizeof text, "%s", policy);
-    if (acc->group != 1)
-        n += (size_t)snprintf(text + n, sizeof text - n, "/group:%d", acc->group);
-    if (acc->chunk) {
-        fx_policy_print(outer, sizeof outer, &acc->outer);
-        n += (size_t)snprintf(text + n, sizeof text - n, "/chunk:%d/%s", acc->chunk, outer);
+// The policy, then what is not at its default, as "saturate:16/group:4".
+static void cell_accumulator(Row *row, FxRun *run, FxProductKind kind) {
+    static const char *const parts[] = {"kind", "group", "chunk", "outer", "shift", "order"};
+    char path[FX_PATH], value[FX_VALUE], text[6 * FX_VALUE];
+    size_t n = 0;
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "accumulator.%s.%s", fx_product_names[kind], parts[i]);
+        text_at(value, run, path);
+        if (i == 0)
+            n = (size_t)snprintf(text, sizeof text, "%s", value);
+        else if (strcmp(value, fx_key_find(path)->fallback))
+            n += (size_t)snprintf(text + n, sizeof text - n, "/%s:%s", parts[i], value);
     }
-    if (acc->shift)
-        snprintf(text + n, sizeof text - n, "/shift:%d", acc->shift);
     cell(row, "%s", text);
 }
 
@@ -229,19 +234,19 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
 }
 
 static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kind, FxError *err) {
-    static const char *const names[] = {"accumulator.forward", "accumulator.error", "accumulator.gradient"};
     FxAccumulatorCounts *c = &node->sums[kind];
     const FxAccumulator *acc = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].accumulator[kind];
-    char policy[24];
+    char policy[24], site[32];
     Row r = {.used = 0};
     if (kind == FX_ERROR && node->name.first)
         return 0;
     fx_policy_print(policy, sizeof policy, &acc->inner);
-    start_stats(&r, dir, run, node, names[kind]);
+    snprintf(site, sizeof site, "accumulator.%s", fx_product_names[kind]);
+    start_stats(&r, dir, run, node, site);
     cell(&r, "%s", policy);
     blanks(&r, 18); // from rounding to bias_ulp
     cell(&r, "%d", c->max_abs ? fx_log2_floor(c->max_abs) + 2 : 1);
-    if (acc->inner.kind == FX_ACC_SATURATE)
+    if (acc->inner.kind == FX_ACC_SATURATE || (acc->chunk && acc->outer.kind == FX_ACC_SATURATE))
         cell_count(&r, c->overflow);
     else
         blanks(&r, 1);

@@ -7,8 +7,8 @@
 #include "sim/data.h"
 #include "sim/memory.h"
 
-// Outputs finer than this are refused: squares of their errors must add up in 128 bits.
-enum { FX_LEAST_OUTPUT_EXPONENT = -48 };
+// Outputs of more bits or finer than this are refused: squares of their errors must add up in 128 bits, for 2^40 of them.
+enum { FX_MOST_OUTPUT_BITS = 42, FX_LEAST_OUTPUT_EXPONENT = -42 };
 
 // What a site has seen since the last row of stats.csv. 64-bit fields alone: a checkpoint keeps them as they stand.
 typedef struct FxSiteState {

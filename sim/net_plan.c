@@ -90,7 +90,6 @@ static int tensor(const Planner *p, FxTensor *t, FxType type, size_t count, int 
 static int plan_sums(const Planner *p, int index, FxType sums[FX_PRODUCTS], const uint64_t max[3], uint64_t max_e) {
     FxNode *node = fx_net_product(p->net, index);
     FxLayer *l = &node->layer;
-    static const char *const names[] = {"forward", "error", "gradient"};
     size_t positions = (size_t)l->out.n * (size_t)l->out.h * (size_t)l->out.w;
     size_t taps = (size_t)l->kernel * (size_t)l->kernel;
     size_t k[FX_PRODUCTS] = {l->fan_in, taps * (size_t)l->out.c, positions};
@@ -102,7 +101,7 @@ static int plan_sums(const Planner *p, int index, FxType sums[FX_PRODUCTS], cons
         sums[kind] = FX_INT32;
         if (kind == FX_ERROR && node->name.first) // never made
             continue;
-        snprintf(what, sizeof what, "%s, %s product", node->name.name, names[kind]);
+        snprintf(what, sizeof what, "%s, %s product", node->name.name, fx_product_names[kind]);
         for (int i = 0; i < p->config->phase_count; i++) {
             FxType type;
             const FxAccumulator *acc = &p->config->phases[i].layers[index].accumulator[kind];
@@ -237,6 +236,10 @@ static int check_target(const Planner *p) {
         exponent = x_exponent + w_exponent + c->accumulator[FX_FORWARD].shift;
         if (c->site[FX_SITE_LOGITS].on)
             known = fixed_exponent(&c->site[FX_SITE_LOGITS], 0, &exponent);
+        int bits = 64 - __builtin_clzll(node->layer.max_product[FX_FORWARD] * node->layer.fan_in | 1);
+        if (!c->site[FX_SITE_LOGITS].on && bits > FX_MOST_OUTPUT_BITS)
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: outputs of %d bits; squares of at most %d can be added up for the loss: use "
+                           "fewer bits or set logits.q", node->name.name, bits, FX_MOST_OUTPUT_BITS);
         if (known && (exponent > 0 || exponent < FX_LEAST_OUTPUT_EXPONENT))
             return fx_fail(p->err, FX_EXIT_USAGE, "%s: the outputs are multiples of 2^%d, the target is 1.0: 2^%d to 2^0 is needed",
                            node->name.name, exponent, FX_LEAST_OUTPUT_EXPONENT);

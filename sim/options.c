@@ -156,7 +156,7 @@ void fx_usage_options(FILE *out) {
     fprintf(out, ") or the path of a file that ends in .ini\n\n");
     for (int i = 0; fx_key(i); i++)
         if (!strncmp(fx_key(i)->path, "run.", 4))
-            fprintf(out, "  --%-18s %s (default %s)\n", fx_key(i)->path + 4, fx_key(i)->help, fx_key(i)->fallback);
+            fprintf(out, "  --%-18s %s (where no recipe says: %s)\n", fx_key(i)->path + 4, fx_key(i)->help, fx_key(i)->fallback);
     fprintf(out, "  --%-18s %s\n", "stretch F", "multiply all milestones and the epochs by F");
     fprintf(out, "  -s %-17s %s\n", "SECTION.KEY=VALUE", "any key of the recipe, as -s gradient.rounding=nearest-even or");
     fprintf(out, "  %-20s %s\n", "", "-s layer.first.error.grid=fixed12; a schedule: -s \"update.rate=8 1@200\"");

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <zlib.h>
 
 static const struct {
@@ -39,10 +41,11 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     FxRecipe *recipe = &run->recipe;
     unsigned cpu;
     int threads = (int)fx_recipe_number(recipe, "run.threads");
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef _OPENMP
+    int processors = omp_get_num_procs(); // those this process may use
     if (threads == 0)
-        threads = processors > 0 && processors <= 256 ? (int)processors : 1;
-#ifndef _OPENMP
+        threads = processors < 256 ? processors : 256;
+#else
     threads = 1;
 #endif
     if (fx_cpu_parse(&cpu, fx_recipe_text(recipe, "run.cpu"), err))
@@ -92,15 +95,27 @@ static int output_exponent(const FxRun *run, uint64_t step) {
     return logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : output->y.exponent;
 }
 
-// Adds what a step left in totals.answers.loss to the epoch's sum. Where a schedule has changed the outputs' exponent, both
-// get the smaller one: exact, and without overflow for sums below 2^62 and exponents that differ by at most 32.
+static unsigned __int128 shifted(unsigned __int128 x, int shift) {
+    return shift >= 0 ? x << shift : shift > -128 ? x >> -shift : 0;
+}
+
+static int bits_of(unsigned __int128 x) {
+    int bits = 0;
+    for (; x; x >>= 1)
+        bits++;
+    return bits;
+}
+
+// Adds what a step left in totals.answers.loss to the epoch's sum. Where a schedule or the data has changed the outputs'
+// exponent, both get the smaller one, exactly; or, where that would not fit 127 bits, the larger.
 static void add_loss(FxRun *run, const FxTotals *before, int exponent) {
     unsigned __int128 sum = before->answers.loss, more = run->totals.answers.loss;
-    int finer = before->images == 0 || exponent < run->loss_exponent ? exponent : run->loss_exponent;
-    if (before->images)
-        sum <<= 2 * (run->loss_exponent - finer);
-    run->totals.answers.loss = sum + (more << 2 * (exponent - finer));
-    run->loss_exponent = finer;
+    int other = before->images ? run->loss_exponent : exponent, apart = 2 * (exponent > other ? exponent - other : other - exponent);
+    int finer = exponent < other ? exponent : other, coarser = exponent < other ? other : exponent;
+    bool fits = bits_of(exponent > other ? more : sum) + apart < 127 && bits_of(exponent > other ? sum : more) < 127;
+    int unit = fits ? finer : coarser;
+    run->totals.answers.loss = shifted(sum, 2 * (other - unit)) + shifted(more, 2 * (exponent - unit));
+    run->loss_exponent = unit;
 }
 
 void fx_run_step(FxRun *run) {
@@ -127,7 +142,7 @@ bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t co
                        .first_image = first + i, .totals = &totals};
         fx_step_evaluate(&step);
     }
-    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step)};
+    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step ? run->step - 1 : 0)};
     return true;
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const FxLayerConfig *layer_config(const FxStep *s, const FxNode *node) {
-    return &fx_config_phase(s->config, s->step)->layers[node->id - 1];
+    return &fx_step_phase(s)->layers[node->id - 1];
 }
 
 static FxTensor first_images(const FxTensor *t, FxShape shape, int images) {
@@ -109,6 +109,7 @@ static FxTensor answer(const FxStep *s, const FxTensor *sums, const FxTensor *e)
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
     trace(s, node->id, "logits", &out);
+    s->totals->lost_targets += out.exponent > 0 || out.exponent < FX_LEAST_OUTPUT_EXPONENT;
     fx_sse(&out, net->batch_labels, net->classes, target(out.exponent), e, &s->totals->answers);
     s->totals->images += (uint64_t)s->images;
     return out;

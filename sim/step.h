@@ -12,6 +12,7 @@ typedef struct FxTotals {
     uint64_t zero_tensors;  // error or gradient tensors all zero before their quantiser
     uint64_t saturated;     // over all sites
     uint64_t store_changed; // codes changed, summed over steps
+    uint64_t lost_targets;  // batches whose outputs have no code for 1.0, because their exponent follows the data
 } FxTotals;
 
 // Told of every tensor of a step, in order; tests/golden/wage_step/README.md explains them (its layerN.poolM is max-pool
@@ -31,6 +32,11 @@ typedef struct FxStep {
     FxTotals *totals;
     const FxTrace *trace;  // NULL: nobody looks
 } FxStep;
+
+// The phase that rules: of this update; in an evaluation that of the update before, which made the weights.
+static inline const FxPhase *fx_step_phase(const FxStep *s) {
+    return fx_config_phase(s->config, s->evaluation && s->step ? s->step - 1 : s->step);
+}
 
 void fx_step_train(const FxStep *s);
 void fx_step_evaluate(const FxStep *s);

@@ -90,6 +90,8 @@ static FxStatus judge(const FxRun *run) {
         return FX_DEAD;
     if (run->totals.store_changed == 0)
         return FX_STALLED;
+    if (run->totals.lost_targets)
+        return FX_DIVERGED;
     // zero logits: one target of 1, so half a unit of loss an example
     if (run->step / run->config.steps_per_epoch >= 2 && fx_figures_loss(&train) > 10 * 0.5)
         return FX_DIVERGED;

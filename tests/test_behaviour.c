@@ -386,6 +386,26 @@ static void evaluation_leaves_training_as_it_was(void **state) {
 }
 
 // Random words of an evaluation belong to the image, not to its place in a batch.
+// A milestone that comes with the next update is not part of what the weights so far are judged by.
+static void evaluation_at_a_milestone_is_under_the_formats_of_the_update_before(void **state) {
+    (void)state;
+    static const char *const activations[] = {"activation.q=fixed8f7",
+                                              "activation.q=fixed8f7 fixed3f2@6s"};
+    FxTotals totals[2][2];
+    for (int i = 0; i < 2; i++) {
+        NetFixture f;
+        open_digits(&f, "wage", "4C3-MP2-16FC-10", activations[i]);
+        for (int step = 0; step < 6; step++)
+            net_train(&f, NULL);
+        totals[i][0] = net_evaluate(&f);
+        net_train(&f, NULL);
+        totals[i][1] = net_evaluate(&f);
+        net_close(&f);
+    }
+    assert_true(totals[0][0].answers.loss == totals[1][0].answers.loss);
+    assert_false(totals[0][1].answers.loss == totals[1][1].answers.loss);
+}
+
 static void evaluation_does_not_depend_on_the_batch(void **state) {
     (void)state;
     static const int batches[] = {1, 7, 64, 360, 512};
@@ -461,6 +481,7 @@ int main(void) {
         cmocka_unit_test(every_width_trains_a_convolutional_net_alike_on_every_path),
         cmocka_unit_test(buffers_that_share_bytes_are_never_needed_at_the_same_time),
         cmocka_unit_test(evaluation_leaves_training_as_it_was),
+        cmocka_unit_test(evaluation_at_a_milestone_is_under_the_formats_of_the_update_before),
         cmocka_unit_test(evaluation_does_not_depend_on_the_batch),
         cmocka_unit_test(every_byte_becomes_the_code_of_its_number_at_every_width),
     };
