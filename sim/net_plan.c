@@ -232,7 +232,8 @@ static int check_target(const Planner *p) {
         const FxLayerConfig *c = &p->config->phases[i].layers[last];
         const FxSiteConfig *x = &c->site[node->name.first ? FX_SITE_INPUT : FX_SITE_ACTIVATION];
         int x_exponent, w_exponent, exponent;
-        bool known = fixed_exponent(x, 0, &x_exponent) & fixed_exponent(&c->site[FX_SITE_WEIGHT], node->alpha, &w_exponent);
+        bool known = fixed_exponent(x, 0, &x_exponent);
+        known &= fixed_exponent(&c->site[FX_SITE_WEIGHT], node->alpha, &w_exponent);
         exponent = x_exponent + w_exponent + c->accumulator[FX_FORWARD].shift;
         if (c->site[FX_SITE_LOGITS].on)
             known = fixed_exponent(&c->site[FX_SITE_LOGITS], 0, &exponent);
