@@ -12,6 +12,7 @@
 # Leaves DIR/stochastic, DIR/nearest-even (log.csv in each) and DIR/curves.png. Interrupted, it goes on where
 # it was when called again. FXSIM=PROGRAM in the environment: uses that instead of building.
 set -eu
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # waiting threads do not spin where other programs want to run
 
 epochs_fashion=5
 epochs_digits=60
