@@ -80,6 +80,28 @@ for i in "${!runs[@]}"; do
 done
 [ -s "$work/points" ] || fail "nothing to plot"
 
+# What all labels share says nothing: only the parts that differ stay.
+if [ "$by" = overrides ]; then
+    awk -F '\t' 'BEGIN { OFS = "\t" }
+        NR == FNR {
+            if ($3 in seen) next
+            seen[$3] = 1
+            labels++
+            n = split($3, part, ";")
+            for (j = 1; j <= n; j++) count[part[j]]++
+            next
+        }
+        {
+            n = split($3, part, ";")
+            kept = ""
+            for (j = 1; j <= n; j++)
+                if (labels == 1 || count[part[j]] < labels) kept = kept (kept == "" ? "" : ";") part[j]
+            $3 = kept == "" ? "as the recipe" : kept
+            print
+        }' "$work/points" "$work/points" >"$work/short"
+    mv "$work/short" "$work/points"
+fi
+
 axis=${metric//_/ } unit='' column=$metric
 case $metric in *_error) axis="$axis (%)" unit=' %' column=${metric}_percent ;; esac
 awk -F '\t' -v column="$column" '
