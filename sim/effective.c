@@ -18,6 +18,27 @@ void fx_warn(FxWarnings *warnings, const char *format, ...) {
     va_end(list);
 }
 
+int fx_recipe_settle(FxRecipe *recipe, const char *path, const char *value, const char *what, FxError *err) {
+    const FxKey *key = fx_key_find(path);
+    char text[FX_PATH + FX_VALUE], overrides[sizeof recipe->overrides];
+    for (int i = recipe->count; i-- > 0;) { // the last one rules
+        FxSetting *s = &recipe->settings[i];
+        FxError why;
+        if (s->key != key)
+            continue;
+        if (strlen(value) >= sizeof s->value || key->check(key, value, &why))
+            return fx_fail(err, FX_EXIT_USAGE, "%s: %s: %s: %s", s->source, what, path,
+                           strlen(value) >= sizeof s->value ? "too long a value" : why.text);
+        strcpy(s->value, value);
+        return 0;
+    }
+    memcpy(overrides, recipe->overrides, sizeof overrides); // what follows from others is no override of its own
+    snprintf(text, sizeof text, "%s=%s", path, value);
+    int result = fx_recipe_override(recipe, text, what, err);
+    memcpy(recipe->overrides, overrides, sizeof overrides);
+    return result;
+}
+
 static bool fits_some_layer(const FxSetting *s, const FxLayerName *names, int layers) {
     for (int l = 0; l < layers; l++)
         if (fx_setting_reach(s, &names[l]))

@@ -53,6 +53,10 @@ const FxSetting *fx_recipe_find(FxRecipe *recipe, const char *path, const FxLaye
 const char *fx_recipe_text(FxRecipe *recipe, const char *path);
 long long fx_recipe_number(FxRecipe *recipe, const char *path);
 
+// Makes value the ruling one of a key that belongs to no layer, without noting an override: for what follows from other
+// settings. what: for messages. Errors: exit code 2.
+int fx_recipe_settle(FxRecipe *recipe, const char *path, const char *value, const char *what, FxError *err);
+
 // Multiplies all milestones and run.epochs by a factor, to nearest. Errors: exit code 2.
 int fx_recipe_stretch(FxRecipe *recipe, const FxDecimal *factor, FxError *err);
 

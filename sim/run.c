@@ -53,7 +53,8 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     strcpy(run->cpu_name, fx_cpu_name(cpu));
     if (fx_dataset_load(&run->data, fx_recipe_text(recipe, "run.data"), err) ||
         fx_net_build(&run->net, fx_recipe_text(recipe, "run.net"), &run->data, (int)fx_recipe_number(recipe, "run.batch"),
-                     fx_recipe_text(recipe, "run.loss"), err))
+                     fx_recipe_text(recipe, "run.loss"), err) ||
+        fx_recipe_settle(recipe, "run.net", run->net.notation, "--net", err)) // "auto" and names: what they stand for
         return -1;
     FxLayerName *names = calloc((size_t)run->net.product_count, sizeof *names);
     if (!names)

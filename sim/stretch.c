@@ -39,27 +39,12 @@ static int stretch_schedule(FxSetting *s, const FxDecimal *factor, FxError *err)
 
 int fx_recipe_stretch(FxRecipe *recipe, const FxDecimal *factor, FxError *err) {
     uint64_t epochs = (uint64_t)fx_recipe_number(recipe, "run.epochs");
-    char text[FX_VALUE], overrides[sizeof recipe->overrides];
+    char text[FX_VALUE];
     for (int i = 0; i < recipe->count; i++)
         if ((recipe->settings[i].key->flags & FX_KEY_SCHEDULE) && stretch_schedule(&recipe->settings[i], factor, err))
             return -1;
     if (!multiply(&epochs, factor) || epochs == 0)
         return fx_fail(err, FX_EXIT_USAGE, "--stretch: the run would have %llu epochs", (unsigned long long)epochs);
-    const FxKey *key = fx_key_find("run.epochs");
-    for (int i = recipe->count; i-- > 0;) { // the last one rules: it becomes the stretched one
-        FxSetting *s = &recipe->settings[i];
-        FxError why;
-        if (s->key != key)
-            continue;
-        snprintf(text, sizeof text, "%llu", (unsigned long long)epochs);
-        if (key->check(key, text, &why))
-            return fx_fail(err, FX_EXIT_USAGE, "%s: --stretch: run.epochs: %s", s->source, why.text);
-        strcpy(s->value, text);
-        return 0;
-    }
-    memcpy(overrides, recipe->overrides, sizeof overrides); // what is stretched is no override of its own
-    snprintf(text, sizeof text, "run.epochs=%llu", (unsigned long long)epochs);
-    int result = fx_recipe_override(recipe, text, "--stretch", err);
-    memcpy(recipe->overrides, overrides, sizeof overrides);
-    return result;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)epochs);
+    return fx_recipe_settle(recipe, "run.epochs", text, "--stretch", err);
 }
