@@ -7,12 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// digits / 10^places, at most 18 digits.
-typedef struct FxDecimal {
-    uint64_t digits;
-    int places;
-} FxDecimal;
-
 // "digits[.digits]", not negative, no sign, no leading zeros but the one before a point; needless zeros at the end
 // are dropped. Returns -1 without a message if the text is anything else: the caller knows what it is for.
 int fx_decimal_parse(FxDecimal *decimal, const char *text);

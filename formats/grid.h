@@ -1,48 +1,51 @@
-// Grids: which codes exist. value = code * 2^-fraction * scale for the fixed ones.
+// Grids: which codes exist and what they stand for. Fixed grids are equal steps of 2^-fraction; all others encode
+// one exact number at a time (fx_encode), which is their specification; formats/kernels_f32.h has fast ones.
 #ifndef FX_GRID_H
 #define FX_GRID_H
 
 #include "formats/decimal.h"
 #include "formats/error.h"
+#include "formats/number.h"
 #include "formats/round.h"
 
-#include <stdbool.h>
+typedef enum FxOverflow { FX_OVERFLOW_SATURATE, FX_OVERFLOW_PROPAGATE, FX_OVERFLOW_INF, FX_OVERFLOW_WRAP } FxOverflow;
+enum { FX_OVERFLOWS = 4 };
 
-typedef struct FxGridKind FxGridKind;
+const FxGridKind *fx_grid_kind(int i);   // NULL past the last
+const FxGrid *fx_grid_named(int i);      // formats with a name of their own, NULL past the last
+const char *fx_grid_alias(int i);        // the i-th alias, NULL past the last
 
-typedef struct FxGrid {
-    const FxGridKind *kind;
-    int bits, fraction;   // fixed grids: bits with the sign, bits behind the point; others: 2 and 0
-    bool is_signed;
-    bool twos_complement; // signed and reaching -2^(bits-1); otherwise symmetric
-    FxDecimal threshold;  // ternary: 0 iff |x| <= threshold
-} FxGrid;
-
-// One line a kind.
-struct FxGridKind {
-    const char *prefix; // "fixed", "ufixed", "binary", "ternary"
-    const char *syntax;
-    // Reads what follows the prefix; false if it is not this kind's.
-    bool (*parse)(FxGrid *grid, const char *rest);
-    void (*print)(char *text, size_t size, const FxGrid *grid);
-    // The code of x * 2^-shift for grids that are no equal steps; NULL: rounded by fx_round and clamped.
-    int64_t (*code)(const FxGrid *grid, const FxRounding *rounding, int64_t x, int shift, uint32_t R, const FxRoundArg *arg);
-    // Whether the mode of round.h exists on this grid.
-    bool (*rounds)(int mode);
-};
-
-const FxGridKind *fx_grid_kind(int i); // NULL past the last
-
-// Errors: exit code 2.
-int fx_grid_parse(FxGrid *grid, const char *text, FxError *err);
+// own: NULL or an extension's grids. Errors: exit code 2.
+int fx_grid_parse(FxGrid *grid, const char *text, const FxExtension *own, FxError *err);
 void fx_grid_print(char *text, size_t size, const FxGrid *grid);
 
-// Smallest and largest code.
+static inline bool fx_grid_is_fixed(const FxGrid *grid) {
+    return grid->kind->is_fixed;
+}
+
+// Smallest and largest code of fixed grids, binary and ternary.
 int64_t fx_grid_low(const FxGrid *grid);
 int64_t fx_grid_high(const FxGrid *grid);
-bool fx_grid_is_fixed(const FxGrid *grid);
+
+// The largest finite value; of fixed grids in units of the code.
+FxNumber fx_grid_largest(const FxGrid *grid);
 
 // q brought back into the grid by dropping high bits (two's complement and unsigned fixed grids).
 int64_t fx_grid_wrap(const FxGrid *grid, int64_t q);
+
+// For the kinds' tables: "[-]digits" without needless zeros and at most 4 digits; moves *p behind it.
+bool fx_grid_integer(int *value, const char **p, bool negative_allowed);
+
+extern const FxGridKind fx_grid_float, fx_grid_p3109, fx_grid_e8m0; // grid_float.c
+extern const FxGridKind fx_grid_log2, fx_grid_logsqrt2, fx_grid_inq; // grid_log.c
+
+// Float grids: the largest finite code without sign, and the codes of +Inf and +NaN, -1 where there is none.
+int64_t fx_float_max_code(const FxGrid *grid);
+int64_t fx_float_inf_code(const FxGrid *grid);
+int64_t fx_float_nan_code(const FxGrid *grid);
+bool fx_float_has_negative_zero(const FxGrid *grid);
+
+// n1 of an INQ set from the tensor's largest magnitude: floor(log2(4 s / 3)); 0 for s = 0.
+int fx_inq_anchor(FxNumber s);
 
 #endif

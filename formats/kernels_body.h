@@ -66,10 +66,20 @@ static uint64_t widen(int64_t *v, const void *x, FxType type, size_t n, int64_t 
         for (size_t i = 0; i < n; i++)
             max = widen_element(&v[i], ((const int32_t *)x)[i], multiplier, max, &zeros);
         break;
+    case FX_UINT16:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const uint16_t *)x)[i], multiplier, max, &zeros);
+        break;
+    case FX_UINT32:
+        for (size_t i = 0; i < n; i++)
+            max = widen_element(&v[i], ((const uint32_t *)x)[i], multiplier, max, &zeros);
+        break;
     case FX_INT64:
         for (size_t i = 0; i < n; i++)
             max = widen_element(&v[i], ((const int64_t *)x)[i], multiplier, max, &zeros);
         break;
+    case FX_FLOAT32:
+    case FX_FLOAT64: break; // never handed here
     }
     counts->zeros_in += zeros;
     return max;
@@ -106,6 +116,16 @@ static void narrow(void *y, FxType type, const int64_t *q, size_t n, int64_t low
         for (size_t i = 0; i < n; i++)
             ((int64_t *)y)[i] = narrow_element(q[i], low, high, &c);
         break;
+    case FX_UINT16:
+        for (size_t i = 0; i < n; i++)
+            ((uint16_t *)y)[i] = (uint16_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_UINT32:
+        for (size_t i = 0; i < n; i++)
+            ((uint32_t *)y)[i] = (uint32_t)narrow_element(q[i], low, high, &c);
+        break;
+    case FX_FLOAT32:
+    case FX_FLOAT64: break; // never handed here
     }
     counts->saturated += c.saturated;
     counts->zeros_out += c.zeros_out;
@@ -185,6 +205,10 @@ static uint64_t subtract(void *w, FxType type, const int64_t *k, size_t n, int64
         for (size_t i = 0; i < n; i++)
             ((int64_t *)w)[i] = subtract_element(((int64_t *)w)[i], k[i], limit, &max, &c, &moved);
         break;
+    case FX_UINT16:
+    case FX_UINT32:
+    case FX_FLOAT32:
+    case FX_FLOAT64: break; // carry no store
     }
     counts->saturated += c.saturated;
     counts->zeros_out += c.zeros_out;
@@ -210,14 +234,18 @@ static uint64_t max_abs(const void *x, FxType type, size_t n) {
             max = m > max ? m : max;
         }
         break;
+    case FX_FLOAT32:
+    case FX_FLOAT64: break; // never handed here
     case FX_INT8:
     case FX_UINT8:
-    case FX_INT16: {
+    case FX_INT16:
+    case FX_UINT16:
+    case FX_UINT32: {
         FxBlockCounts ignored = {0};
         int64_t v[FX_BLOCK];
         for (size_t i = 0; i < n; i += FX_BLOCK) {
             size_t take = n - i < FX_BLOCK ? n - i : FX_BLOCK;
-            uint64_t m = widen(v, (const char *)x + i * (type == FX_INT16 ? 2 : 1), type, take, 1, &ignored);
+            uint64_t m = widen(v, (const char *)x + i * (type == FX_UINT32 ? 4 : type == FX_INT16 || type == FX_UINT16 ? 2 : 1), type, take, 1, &ignored);
             max = m > max ? m : max;
         }
         break;

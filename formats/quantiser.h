@@ -1,5 +1,6 @@
 // A quantiser: grid, scale, rounding, overflow, four independent choices, written GRID[@SCALE][/ROUNDING][/OVERFLOW].
-// Here: from integer sums to integer codes, with the fate of every number counted. No floating point.
+// Here: from arrays of one group to codes or values, with the fate of every number counted. No floating point: float32
+// and float64 are taken apart and put together as bits (formats/number.h).
 #ifndef FX_QUANTISER_H
 #define FX_QUANTISER_H
 
@@ -10,63 +11,69 @@
 #include "formats/scale.h"
 #include "formats/tensor.h"
 
-typedef enum FxOverflow { FX_OVERFLOW_SATURATE, FX_OVERFLOW_WRAP } FxOverflow;
-
-typedef struct FxQuantiser {
+struct FxQuantiser {
     FxGrid grid;
     FxScale scale;
     FxRounding rounding;
     FxOverflow overflow;
-} FxQuantiser;
+};
 
 extern const char *const fx_quantiser_parts[4]; // "grid", "scale", "rounding", "overflow"
 
-enum { FX_QUANTISER_TEXT = 160 };
-
 // Left out: scale const:0, rounding nearest-even, overflow saturate. Errors: exit code 2.
 int fx_quantiser_parse(FxQuantiser *q, const char *text, FxError *err);
-// Canonical, all parts written out; parsing it again gives the same quantiser.
-void fx_quantiser_print(char text[FX_QUANTISER_TEXT], const FxQuantiser *q);
+// The same with an extension's roundings and grids.
+int fx_quantiser_parse_own(FxQuantiser *q, const char *text, const FxExtension *own, FxError *err);
 // Whether the four choices go together.
 int fx_quantiser_check(const FxQuantiser *q, FxError *err);
 
 int fx_overflow_parse(FxOverflow *overflow, const char *text, FxError *err);
 const char *fx_overflow_name(FxOverflow overflow);
 
-// The type that carries the quantiser's codes.
-FxType fx_quantiser_type(const FxQuantiser *q);
-
-// The fate of the numbers of one or many calls. Everything is exact and independent of order.
-typedef struct FxStats {
-    uint64_t n;
-    uint64_t saturated;   // rounded, unclamped code outside the grid, under any overflow policy
-    uint64_t underflowed; // non-zero in, code 0 out
-    uint64_t zeros_in, zeros_out;
-    uint64_t at_limit;    // codes at the grid's end
-    uint64_t masked;      // stopped by the clip mask on the way back
-    uint64_t max_abs;     // largest magnitude in: max_abs * 2^max_exponent
-    int64_t max_exponent;
-} FxStats; // 64-bit fields alone: a checkpoint keeps them as they stand
+// One number to a code, at any scale: the specification of every cast. x is already divided by the scale.
+static inline FxEncoded fx_encode(const FxQuantiser *q, FxNumber x, const FxEncodeArg *arg) {
+    return q->grid.kind->encode(q, x, arg);
+}
 
 void fx_stats_add(FxStats *sum, const FxStats *part);
 // Takes a magnitude into max_abs.
 void fx_stats_max(FxStats *stats, uint64_t max_abs, int64_t exponent);
 
-// A quantiser made ready for one tensor: what is chosen once, before its ranges are cast.
+// A quantiser made ready for one group: what is chosen once, before its ranges are cast.
 typedef struct FxCast {
     const FxQuantiser *q;
     FxRoundArg arg;
     FxRandom random;     // its rng has the site's stream and the step
     uint64_t element0;   // logical index of the tensor's first element
-    int64_t multiplier;  // of the source, 1 but for a rate
-    int shift;           // code = source * multiplier / 2^shift
+    int64_t multiplier;  // of the source, 1 but for a rate; integer sources only
+    int shift;           // code = source * multiplier / 2^shift; float sources: code = value / 2^shift
     int exponent;        // of the codes: value = code * 2^exponent
+    int anchor;          // n1 of an INQ set
+    bool invalid;        // the MX scale is NaN: codes 0, values NaN
+    FxNumber real;       // real-max, real-mean: the scale, which divides before the shift; 0: all codes are 0
+    const int8_t *direction; // of the tensor's elements: signs of the amounts subtracted; NULL: 0
     unsigned cpu;
 } FxCast;
 
-// y[i] = the code of x[i] for first <= i < first + n. x: any type, |x| * multiplier < 2^62; y: fx_quantiser_type or
-// wider. Adds to stats. Ranges may be cast in any order and in parallel.
+// y[i] = the code of x[i] for first <= i < first + n, or with y of float32 or float64 its value. x: any type,
+// |x| * multiplier < 2^62 for integers; y: fx_quantiser_type or wider. Adds to stats. Ranges may be cast in any order
+// and in parallel.
+// With channels > 0 element i goes by cast[i % channels]; all of them share q, random, element0 and cpu.
+void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, const FxTensor *y, size_t first, size_t n, FxStats *stats);
 void fx_cast_range(const FxCast *cast, const FxTensor *x, const FxTensor *y, size_t first, size_t n, FxStats *stats);
+
+// The value of a code of this cast.
+FxNumber fx_cast_value(const FxCast *cast, int64_t code);
+
+// The largest finite magnitude of n elements, in units of 2^*exponent; integer sources leave *exponent alone.
+uint64_t fx_max_abs(const void *x, FxType type, size_t n, int *exponent, unsigned cpu);
+static inline bool fx_type_is_float(FxType type) {
+    return type == FX_FLOAT32 || type == FX_FLOAT64;
+}
+
+// fx_quantise on a given SIMD level (flags of formats/cpu.h): the bytes are the same on all.
+int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxArray *x, const FxDraw *draw, const FxOutput *y,
+                   FxStats *stats, FxError *err);
 
 // The clip mask of a quantiser: a source passes iff low * 2^shift <= x <= high * 2^shift, before rounding.
 void fx_cast_limits(const FxCast *cast, int64_t *low, int64_t *high);

@@ -23,9 +23,9 @@ const FxRoundMode fx_round_modes[FX_ROUND_MODES] = {
     {"ceil", NULL, 0, round_ceil, "toward +infinity"},
     {"odd", NULL, 0, round_odd, "inexact results to the odd neighbour"},
     {"equal", NULL, RANDOM, round_equal, "inexact results to either neighbour, 1/2 each"},
-    {"stochastic", "a", RANDOM, round_stochastic_a, "fraction cut to r bits by floor"},
-    {"stochastic", "b", RANDOM, round_stochastic_b, "fraction cut to r bits by nearest, half a unit added"},
-    {"stochastic", "c", RANDOM, round_stochastic_c, "fraction cut to r bits by nearest-even (the default)"},
+    {"stochastic", "a", RANDOM | FX_ROUND_MAGNITUDE, round_stochastic_a, "fraction cut to r bits by floor"},
+    {"stochastic", "b", RANDOM | FX_ROUND_MAGNITUDE, round_stochastic_b, "fraction cut to r bits by nearest, half a unit added"},
+    {"stochastic", "c", RANDOM | FX_ROUND_MAGNITUDE, round_stochastic_c, "fraction cut to r bits by nearest-even (the default)"},
     {"stochastic", "below", RANDOM, round_stochastic_below, "WAGE: magnitude up iff R < fraction"},
     {"sr-eps", NULL, RANDOM, round_sr_eps, "stochastic, up with probability fraction + e"},
     {"signed-sr-eps", NULL, RANDOM | FX_ROUND_DIRECTION, round_signed_sr_eps,
@@ -92,7 +92,12 @@ static bool parameters(FxRounding *out, char word[WORDS][WORD], int words) {
     return words == 1;
 }
 
-int fx_rounding_parse(FxRounding *rounding, const char *text, FxError *err) {
+int fx_rounding_parse(FxRounding *rounding, const char *text, const FxExtension *own, FxError *err) {
+    for (size_t i = 0; own && i < own->mode_count; i++)
+        if (!strcmp(text, own->modes[i].name)) {
+            *rounding = (FxRounding){.mode = FX_ROUND_MODES, .own = &own->modes[i]};
+            return 0;
+        }
     char word[WORDS][WORD];
     FxRounding out = {0};
     int words = split(word, text);
@@ -107,7 +112,7 @@ int fx_rounding_parse(FxRounding *rounding, const char *text, FxError *err) {
 }
 
 void fx_rounding_print(char *text, size_t size, const FxRounding *r) {
-    const FxRoundMode *mode = &fx_round_modes[r->mode];
+    const FxRoundMode *mode = fx_rounding_mode(r);
     char eps[32];
     if (mode->law && r->bits)
         snprintf(text, size, "%s:%d:%s", mode->name, r->bits, mode->law);
@@ -137,15 +142,15 @@ static int64_t pseudo_far(int64_t x, int s) {
     return round_signed(x, half < 62 && m >> half > round_low(m, half) << (s & 1));
 }
 
-int64_t fx_round(int mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg) {
+int64_t fx_round(const FxRoundMode *mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg) {
     if (s <= 0)
         return x ? (int64_t)((uint64_t)x << -s) : 0;
-    if (s > 62 && fx_round_modes[mode].shift == round_pseudo)
+    if (s > 62 && mode->shift == round_pseudo)
         return pseudo_far(x, s);
     if (s > 62) {
         int drop = s - 62 < 62 ? s - 62 : 62;
         x = (x >> drop) | (round_low((uint64_t)x, drop) != 0);
         s = 62;
     }
-    return fx_round_modes[mode].shift(x, s, R, direction, arg);
+    return mode->shift(x, s, R, direction, arg);
 }

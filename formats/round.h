@@ -11,46 +11,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    FX_ROUND_RANDOM = 1,    // draws random bits
-    FX_ROUND_DIRECTION = 2, // needs the sign of the amount subtracted: only at a store
-    FX_ROUND_INTEGER = 4,   // exists only for fixed grids with integer sources
-    FX_ROUND_NEAREST = 8
-};
-
-// What a rounding reads besides value and shift.
-typedef struct FxRoundArg {
-    int bits;          // random bits r, 1..32
-    uint64_t eps;      // sr-eps: round(e * 2^r), to nearest, ties to even; 2^32 is possible
-    int constant;      // add-constant: 0..255, in 1/256 of a step
-} FxRoundArg;
-
-// x / 2^s rounded, 0 < s <= 62, |x| < 2^62. R: arg->bits random bits. direction: sign of the amount subtracted.
-typedef int64_t FxRoundShift(int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg);
-
-// One line a mode. The index in the table selects the array functions of formats/kernels.h.
-typedef struct FxRoundMode {
-    const char *name; // as recipes write it, without parameters
-    const char *law;  // variant of stochastic: "a", "b", "c", "below"; NULL elsewhere
-    unsigned needs;
-    FxRoundShift *shift; // the specification of the mode
-    const char *help;
-} FxRoundMode;
-
 enum { FX_ROUND_MODES = 19, FX_ROUND_NEAREST_EVEN = 0 };
 extern const FxRoundMode fx_round_modes[FX_ROUND_MODES];
 
 // A mode with its parameters.
 typedef struct FxRounding {
-    int mode;
+    int mode;               // index into fx_round_modes; FX_ROUND_MODES: own
+    const FxRoundMode *own; // a mode of an extension
     int bits;           // random bits as written; 0: the whole width of the source
     FxDecimal eps;      // sr-eps, signed-sr-eps
     int constant;       // add-constant
 } FxRounding;
 
-// Syntax: nearest-even|away|zero|up|down, toward-zero, away, floor, ceil, odd, equal, stochastic[:r[:a|b|c|below]],
+static inline const FxRoundMode *fx_rounding_mode(const FxRounding *rounding) {
+    return rounding->own ? rounding->own : &fx_round_modes[rounding->mode];
+}
+
+// own: NULL or an extension's modes. Syntax: nearest-even|away|zero|up|down, toward-zero, away, floor, ceil, odd, equal, stochastic[:r[:a|b|c|below]],
 // sr-eps:e[:r], signed-sr-eps:e[:r], add-constant:c, pseudo. Errors: exit code 2.
-int fx_rounding_parse(FxRounding *rounding, const char *text, FxError *err);
+int fx_rounding_parse(FxRounding *rounding, const char *text, const FxExtension *own, FxError *err);
 void fx_rounding_print(char *text, size_t size, const FxRounding *rounding);
 
 // The parameters as integers, for a source of `width` bits. bits > width is the caller's error to report first.
@@ -59,6 +38,6 @@ FxRoundArg fx_round_arg(const FxRounding *rounding, int width);
 // The specification for every shift: exact left shift for s <= 0 (the caller has proved that it fits 63 bits), and
 // s > 62 by s = 62 of x with its lost bits kept as a sticky bit, which changes no decision while |x| < 2^62 (pseudo reads
 // every bit and goes its own way).
-int64_t fx_round(int mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg);
+int64_t fx_round(const FxRoundMode *mode, int64_t x, int s, uint32_t R, int direction, const FxRoundArg *arg);
 
 #endif

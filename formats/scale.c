@@ -20,28 +20,28 @@ int fx_log2_nearest(uint64_t m) {
 }
 
 static FxScaleChoice kept(const FxScaleInput *in, int shift) {
-    return (FxScaleChoice){shift, in->exponent + shift};
+    return (FxScaleChoice){shift, in->exponent + shift, false};
 }
 
 static FxScaleChoice constant(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
-    int unit = scale->exponent - grid->fraction;
-    return (FxScaleChoice){unit - in->exponent, unit};
+    int unit = scale->parameter[0] - grid->fraction;
+    return (FxScaleChoice){unit - in->exponent, unit, false};
 }
 
 // Codes as without a scale; the declared exponent is alpha lower.
 static FxScaleChoice alpha(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
     (void)scale;
-    return (FxScaleChoice){-grid->fraction - in->exponent, -grid->fraction - in->alpha};
+    return (FxScaleChoice){-grid->fraction - in->exponent, -grid->fraction - in->alpha, false};
 }
 
-// The three max rules drop only as many bits as the width demands: an integer source is never shifted left.
+// The max rules drop only as many bits as the width demands: an integer source is never shifted left.
 static FxScaleChoice fit(const FxScaleInput *in, int shift) {
-    return kept(in, shift > 0 ? shift : 0);
+    return kept(in, shift > 0 || in->is_float ? shift : 0);
 }
 
 static FxScaleChoice max_floor(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
     (void)scale;
-    return fit(in, fx_log2_floor(in->max_abs) - fx_log2_floor((uint64_t)fx_grid_high(grid)));
+    return fit(in, fx_log2_floor(in->max_abs) - fx_number_log2(fx_grid_largest(grid)));
 }
 
 static FxScaleChoice max_ceil(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
@@ -49,13 +49,41 @@ static FxScaleChoice max_ceil(const FxScale *scale, const FxGrid *grid, const Fx
     return fit(in, fx_log2_ceil(in->max_abs) - (grid->bits - grid->is_signed));
 }
 
+// The smallest shift with max <= the grid's largest * 2^shift.
+static int fitting(const FxGrid *grid, uint64_t max_abs) {
+    FxNumber largest = fx_grid_largest(grid), max = {max_abs, 0, false, FX_FINITE};
+    int shift = fx_log2_floor(max_abs) - fx_number_log2(largest);
+    largest.exponent += shift;
+    return shift + (fx_number_compare(max, largest) > 0);
+}
+
 static FxScaleChoice max_fit(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
     (void)scale;
-    uint64_t high = (uint64_t)fx_grid_high(grid);
-    int shift = fx_log2_floor(in->max_abs) - fx_log2_floor(high);
-    if (shift >= 0 && (unsigned __int128)high << shift < in->max_abs)
-        shift++;
-    return fit(in, shift);
+    return fit(in, fitting(grid, in->max_abs));
+}
+
+// OCP MX 1.0: shared = floor(log2 max) - emax of the element; ceil: the smallest without saturation; even: floor of
+// the maximum rounded to the element's precision. Below 2^-127 clamped; above 2^127 the scale is NaN.
+static FxScaleChoice block(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
+    int emax = fx_number_log2(fx_grid_largest(grid)), shift = fx_log2_floor(in->max_abs) - emax;
+    if (scale->parameter[0] == 1)
+        shift = fitting(grid, in->max_abs);
+    if (scale->parameter[0] == 2) {
+        int precision = fx_grid_is_fixed(grid) ? grid->bits - grid->is_signed : grid->mantissa_bits + 1;
+        int drop = fx_log2_floor(in->max_abs) + 1 - precision;
+        FxRoundArg none = {0};
+        int64_t n = fx_round(&fx_round_modes[FX_ROUND_NEAREST_EVEN], (int64_t)in->max_abs, drop > 0 ? drop : 0, 0, 0, &none);
+        shift = fx_log2_floor((uint64_t)n) + (drop > 0 ? drop : 0) - emax;
+    }
+    FxScaleChoice choice = kept(in, shift);
+    int shared = choice.exponent + grid->fraction, up = shared < -127 ? -127 - shared : 0;
+    return (FxScaleChoice){shift + up, choice.exponent + up, shared > 127};
+}
+
+// Real scales divide beforehand: codes are rounded at unit 1.
+static FxScaleChoice real(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
+    (void)scale, (void)grid;
+    return (FxScaleChoice){-in->exponent, 0, false};
 }
 
 // The source over the nearest (ceil, floor) power of two of its maximum, on a grid of F fraction bits.
@@ -76,30 +104,49 @@ static FxScaleChoice shift_floor(const FxScale *scale, const FxGrid *grid, const
 
 // The same, then the scale is thrown away: the exponent is declared to be that of the grid.
 static FxScaleChoice unit_nearest(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
-    return (FxScaleChoice){shift_nearest(scale, grid, in).shift, -grid->fraction};
+    return (FxScaleChoice){shift_nearest(scale, grid, in).shift, -grid->fraction, false};
 }
 
 static FxScaleChoice unit_ceil(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
-    return (FxScaleChoice){shift_ceil(scale, grid, in).shift, -grid->fraction};
+    return (FxScaleChoice){shift_ceil(scale, grid, in).shift, -grid->fraction, false};
 }
 
 static FxScaleChoice unit_floor(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
-    return (FxScaleChoice){shift_floor(scale, grid, in).shift, -grid->fraction};
+    return (FxScaleChoice){shift_floor(scale, grid, in).shift, -grid->fraction, false};
 }
 
+enum { CHANNEL = 1 << FX_GROUP_CHANNEL, ALL = CHANNEL | 1 << FX_GROUP_SAMPLE | 1 << FX_GROUP_BLOCK };
+
 static const FxScaleRule rules[] = {
-    // name, parameter, needs maximum, only fixed grids, shift, discards the scale
-    {"const", true, false, false, false, false, constant, "2^E"},
-    {"max", false, true, false, false, false, max_floor, "floor(log2 max|x|) meets the grid's top binade"},
-    {"max-ceil", false, true, true, false, false, max_ceil, "ceil(log2 max|x|) bits in front of the unit (NITI)"},
-    {"max-fit", false, true, false, false, false, max_fit, "the smallest exponent at which max|x| does not saturate"},
-    {"shift", false, true, false, true, false, shift_nearest, "nearest power of two of max|x| in the log"},
-    {"shift-ceil", false, true, false, true, false, shift_ceil, "next power of two above max|x|"},
-    {"shift-floor", false, true, false, true, false, shift_floor, "power of two below max|x|"},
-    {"shift-unit", false, true, true, true, true, unit_nearest, "as shift, then the scale is discarded (WAGE)"},
-    {"shift-unit-ceil", false, true, true, true, true, unit_ceil, "as shift-ceil, scale discarded"},
-    {"shift-unit-floor", false, true, true, true, true, unit_floor, "as shift-floor, scale discarded"},
-    {"alpha", false, false, true, false, false, alpha, "WAGE's constant by fan-in, a power of two"},
+    {.name = "const", .parameters = ":E", .choose = constant, .help = "2^E"},
+    {.name = "max", .needs_maximum = true, .groups = ALL, .choose = max_floor, .help = "floor(log2 max|x|) meets the grid's top binade"},
+    {.name = "max-ceil", .needs_maximum = true, .only_fixed = true, .groups = ALL, .choose = max_ceil,
+     .help = "ceil(log2 max|x|) bits in front of the unit (NITI)"},
+    {.name = "max-fit", .needs_maximum = true, .groups = ALL, .choose = max_fit, .help = "the smallest exponent at which max|x| does not saturate"},
+    {.name = "max-mean", .needs_maximum = true, .sample_mean = true, .choose = max_floor,
+     .help = "as max, of the mean over the samples' maxima"},
+    {.name = "shift", .needs_maximum = true, .is_shift = true, .groups = ALL, .choose = shift_nearest,
+     .help = "nearest power of two of max|x| in the log"},
+    {.name = "shift-ceil", .needs_maximum = true, .is_shift = true, .groups = ALL, .choose = shift_ceil, .help = "next power of two above max|x|"},
+    {.name = "shift-floor", .needs_maximum = true, .is_shift = true, .groups = ALL, .choose = shift_floor, .help = "power of two below max|x|"},
+    {.name = "shift-unit", .needs_maximum = true, .only_fixed = true, .is_shift = true, .discards = true, .choose = unit_nearest,
+     .help = "as shift, then the scale is discarded (WAGE)"},
+    {.name = "shift-unit-ceil", .needs_maximum = true, .only_fixed = true, .is_shift = true, .discards = true, .choose = unit_ceil,
+     .help = "as shift-ceil, scale discarded"},
+    {.name = "shift-unit-floor", .needs_maximum = true, .only_fixed = true, .is_shift = true, .discards = true, .choose = unit_floor,
+     .help = "as shift-floor, scale discarded"},
+    {.name = "alpha", .only_fixed = true, .choose = alpha, .help = "WAGE's constant by fan-in, a power of two"},
+    {.name = "overflow", .parameters = ":R:CALLS:PPM", .groups = CHANNEL, .choose = fx_overflow_choose, .words = FX_OVERFLOW_WORDS,
+     .start = fx_overflow_start, .observe = fx_overflow_observe,
+     .help = "dynamic fixed point: R integer bits, moved by the rate of overflows (5:100:100)"},
+    {.name = "autoflex", .parameters = ":LO:HI", .groups = CHANNEL, .choose = fx_autoflex_choose, .words = FX_AUTOFLEX_WORDS,
+     .start = fx_autoflex_start, .observe = fx_autoflex_observe,
+     .help = "Flexpoint: predicted from earlier maxima, exponent in LO .. HI (-31:0)"},
+    {.name = "block", .parameters = "N[:floor|ceil|even]", .needs_maximum = true, .choose = block,
+     .help = "OCP MX: an E8M0 scale for N consecutive elements"},
+    {.name = "real-max", .needs_maximum = true, .only_fixed = true, .groups = ALL, .real = FX_REAL_MAX, .choose = real,
+     .help = "the float32 max|x| / largest code"},
+    {.name = "real-mean", .needs_maximum = true, .groups = ALL, .real = FX_REAL_MEAN, .choose = real, .help = "the float32 mean of |x|"},
 };
 
 const FxScaleRule *fx_scale_rule(int i) {
@@ -109,38 +156,136 @@ const FxScaleRule *fx_scale_rule(int i) {
 FxScaleChoice fx_scale_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
     if (!scale->rule->needs_maximum || in->max_abs)
         return scale->rule->choose(scale, grid, in);
-    return (FxScaleChoice){0, scale->rule->discards ? -grid->fraction : in->last};
+    if (scale->rule->choose == block)
+        return (FxScaleChoice){0, -127 - grid->fraction, false};
+    return (FxScaleChoice){0, scale->rule->discards ? -grid->fraction : in->last, false};
+}
+
+static bool is_block(const FxScale *scale) {
+    return scale->rule->choose == block;
+}
+
+int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err) {
+    const FxScaleRule *rule = scale->rule;
+    char text[64], grid_text[64];
+    fx_grid_print(grid_text, sizeof grid_text, grid);
+    fx_scale_print(text, sizeof text, scale);
+    bool fixed = fx_grid_is_fixed(grid), is_signed_fixed = fixed && grid->is_signed;
+    if (rule->only_fixed && !fixed)
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a fixed grid, not %s", text, grid_text);
+    if (rule->real == FX_REAL_MEAN && !fixed && strcmp(grid->kind->prefix, "binary"))
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a fixed grid or binary, not %s", text, grid_text);
+    if (rule->real && grid->bits > 24)
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs at most 24 bits, so that a code is a float32; %s has %d", text, grid_text, grid->bits);
+    if (grid->kind == &fx_grid_inq && rule->choose != constant)
+        return fx_fail(err, FX_EXIT_USAGE, "grid %s takes scale const:E alone, not %s", grid_text, text);
+    if (rule->observe && !is_signed_fixed)
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a signed fixed grid, not %s", text, grid_text);
+    if (rule->observe == fx_autoflex_observe && (grid->bits < 5 || grid->bits > 16))
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs 5 to 16 bits; %s has %d", text, grid_text, grid->bits);
+    int nob = grid->bits - 1;
+    if (rule->observe == fx_overflow_observe && (scale->parameter[0] < nob - 126 || scale->parameter[0] > nob + 127))
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s: R of %s stays in %d .. %d", text, grid_text, nob - 126, nob + 127);
+    return 0;
+}
+
+// "[-]digits" of at most 7 digits in front of ':' or the end; moves *p behind it.
+static bool parameter(int *value, const char **p, bool negative_allowed) {
+    bool negative = negative_allowed && **p == '-';
+    const char *digits = *p + negative;
+    size_t n = strspn(digits, "0123456789");
+    if (n == 0 || n > 7 || (*digits == '0' && (n > 1 || negative)))
+        return false;
+    *value = negative ? -atoi(digits) : atoi(digits);
+    *p = digits + n;
+    return true;
+}
+
+// The parameters behind the name, up to a group's point.
+static bool parse_parameters(FxScale *out, const char **p) {
+    const FxScaleRule *rule = out->rule;
+    int *v = out->parameter;
+    static const char *const ways[] = {":floor", ":ceil", ":even"};
+    if (rule->choose == constant)
+        return **p == ':' && (++*p, parameter(&v[0], p, true)) && v[0] >= -9999 && v[0] <= 9999;
+    if (is_block(out)) {
+        out->group = FX_GROUP_BLOCK;
+        if (!parameter(&out->block, p, false) || out->block < 1)
+            return false;
+        for (int i = 0; i < 3; i++)
+            if (!strcmp(*p, ways[i])) {
+                v[0] = i;
+                *p += strlen(ways[i]);
+            }
+        return true;
+    }
+    if (rule->observe == fx_overflow_observe) {
+        memcpy(v, (int[]){5, 100, 100}, sizeof out->parameter);
+        if (**p != ':')
+            return true;
+        return (++*p, parameter(&v[0], p, true)) && *(*p)++ == ':' && parameter(&v[1], p, false) && *(*p)++ == ':' &&
+               parameter(&v[2], p, false) && v[1] >= 1 && v[2] <= 1000000;
+    }
+    if (rule->observe == fx_autoflex_observe) {
+        memcpy(v, (int[]){-31, 0, 0}, sizeof out->parameter);
+        if (**p != ':')
+            return true;
+        return (++*p, parameter(&v[0], p, true)) && *(*p)++ == ':' && parameter(&v[1], p, true) && v[0] <= v[1] && v[1] - v[0] <= 31 &&
+               v[0] >= -999 && v[1] <= 999;
+    }
+    return true;
+}
+
+// ".channel", ".sample", ".blockN" of a rule that takes it.
+static bool parse_group(FxScale *out, const char *p) {
+    if (*p++ != '.')
+        return false;
+    if (!strcmp(p, "channel"))
+        out->group = FX_GROUP_CHANNEL;
+    else if (!strcmp(p, "sample"))
+        out->group = FX_GROUP_SAMPLE;
+    else if (!strncmp(p, "block", 5) && (p += 5, parameter(&out->block, &p, false)) && *p == 0 && out->block >= 1)
+        out->group = FX_GROUP_BLOCK;
+    else
+        return false;
+    return out->rule->groups >> out->group & 1;
 }
 
 int fx_scale_parse(FxScale *scale, const char *text, FxError *err) {
     for (int i = 0; fx_scale_rule(i); i++) {
-        const FxScaleRule *rule = &rules[i];
-        size_t length = strlen(rule->name);
-        if (strncmp(text, rule->name, length))
-            continue;
+        size_t length = strlen(rules[i].name);
+        FxScale out = {.rule = &rules[i]};
         const char *rest = text + length;
-        FxScale out = {.rule = rule};
-        if (!rule->has_parameter && *rest == 0) {
-            *scale = out;
-            return 0;
-        }
-        const char *digits = rest + 1 + (*rest == ':' && rest[1] == '-');
-        size_t n = *rest == ':' ? strspn(digits, "0123456789") : 0;
-        bool zeros = n > 0 && *digits == '0' && (n > 1 || rest[1] == '-');
-        if (rule->has_parameter && n > 0 && n <= 4 && !digits[n] && !zeros) {
-            out.exponent = atoi(rest + 1);
+        if (!strncmp(text, rules[i].name, length) && parse_parameters(&out, &rest) && (*rest == 0 || parse_group(&out, rest))) {
             *scale = out;
             return 0;
         }
     }
-    return fx_fail(err, FX_EXIT_USAGE,
-                   "scale \"%s\": known: const:E, max, max-ceil, max-fit, shift[-ceil|-floor], "
-                   "shift-unit[-ceil|-floor], alpha", text);
+    char known[700] = "";
+    for (int i = 0; fx_scale_rule(i); i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s%s", i ? ", " : "", rules[i].name,
+                 rules[i].parameters ? rules[i].parameters : "");
+    return fx_fail(err, FX_EXIT_USAGE, "scale \"%s\": known: %s; most take .channel, .sample or .blockN", text, known);
 }
 
 void fx_scale_print(char *text, size_t size, const FxScale *scale) {
-    if (scale->rule->has_parameter)
-        snprintf(text, size, "%s:%d", scale->rule->name, scale->exponent);
-    else
-        snprintf(text, size, "%s", scale->rule->name);
+    const FxScaleRule *rule = scale->rule;
+    const int *v = scale->parameter;
+    static const char *const ways[] = {"floor", "ceil", "even"};
+    if (is_block(scale)) {
+        snprintf(text, size, "block%d:%s", scale->block, ways[v[0]]);
+        return;
+    }
+    char parameters[40] = "", group[20] = "";
+    if (rule->choose == constant)
+        snprintf(parameters, sizeof parameters, ":%d", v[0]);
+    if (rule->observe == fx_overflow_observe)
+        snprintf(parameters, sizeof parameters, ":%d:%d:%d", v[0], v[1], v[2]);
+    if (rule->observe == fx_autoflex_observe)
+        snprintf(parameters, sizeof parameters, ":%d:%d", v[0], v[1]);
+    if (scale->group == FX_GROUP_BLOCK)
+        snprintf(group, sizeof group, ".block%d", scale->block);
+    else if (scale->group)
+        snprintf(group, sizeof group, "%s", scale->group == FX_GROUP_CHANNEL ? ".channel" : ".sample");
+    snprintf(text, size, "%s%s%s", rule->name, parameters, group);
 }

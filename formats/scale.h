@@ -5,40 +5,66 @@
 #include "formats/error.h"
 #include "formats/grid.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
 typedef struct FxScaleRule FxScaleRule;
+
+// Which elements share an exponent: all; those of one index of the last axis; one index of the first axis; N
+// consecutive ones of a row.
+typedef enum FxGroup { FX_GROUP_TENSOR, FX_GROUP_CHANNEL, FX_GROUP_SAMPLE, FX_GROUP_BLOCK } FxGroup;
+
+enum { FX_SCALE_PARAMETERS = 3 };
 
 typedef struct FxScale {
     const FxScaleRule *rule;
-    int exponent; // const
+    int parameter[FX_SCALE_PARAMETERS]; // const: E; overflow: R, CALLS, PPM; autoflex: LO, HI; block: floor 0, ceil 1, even 2
+    FxGroup group;
+    int block; // elements of a block
 } FxScale;
 
-// What a rule may look at. Codes of the source: value = code * 2^exponent.
+// What a rule may look at. Integer sources: codes of value = code * 2^exponent. Float sources: `exponent` belongs to
+// max_abs alone, and the shift of the choice counts from there.
 typedef struct FxScaleInput {
-    uint64_t max_abs; // largest magnitude of the source's codes; read by rules that need it
+    uint64_t max_abs; // largest magnitude; read by rules that need it
     int exponent;
+    bool is_float;
     int alpha;        // log2 of WAGE's layer constant
     int lower;        // log2 of WAGE's gamma: shift rules choose an exponent that much lower
     int last;         // the exponent printed last; 0 at first
+    const int64_t *state; // of rules that decide before they see the data
 } FxScaleInput;
 
-// Output code = source code / 2^shift; value = code * 2^exponent (of the code's unit).
+// Output code = source code / 2^shift; value = code * 2^exponent (of the code's unit on fixed grids, of the scale else).
 typedef struct FxScaleChoice {
     int shift, exponent;
+    bool invalid; // the MX scale is NaN
 } FxScaleChoice;
 
-// One line a rule. Rules that decide before a product read no maximum; stateful ones will keep `last` and their
-// counters in the parameter memory and be told of each result by an `observe` of this table.
+// What a rule is told of the codes that it made.
+typedef struct FxScaleSeen {
+    uint64_t n;
+    uint64_t largest;  // largest magnitude of a code
+    uint64_t at_limit; // codes at the positive or negative end of the symmetric range
+    uint64_t at_half;  // codes at or above the end of half that range
+} FxScaleSeen;
+
+typedef enum FxReal { FX_REAL_NONE, FX_REAL_MAX, FX_REAL_MEAN } FxReal; // scales that are no powers of two
+
+// One line a rule.
 struct FxScaleRule {
     const char *name;
-    bool has_parameter;
+    const char *parameters; // as printed in the syntax, "" for none
     bool needs_maximum; // decides from the finished source
     bool only_fixed;
     bool is_shift;      // reads `lower`
     bool discards;      // the declared exponent does not follow the source
+    bool sample_mean;   // its maximum is the mean over the samples' maxima
+    unsigned groups;    // 1 << FxGroup of the suffixes it takes
+    FxReal real;
     FxScaleChoice (*choose)(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
+    // Controllers: words of state, its start, and what they make of a finished call. observe returns true if the same
+    // call must be repeated with the exponent that it now chooses.
+    int words;
+    void (*start)(const FxScale *scale, const FxGrid *grid, int64_t *state);
+    bool (*observe)(const FxScale *scale, const FxGrid *grid, int64_t *state, const FxScaleSeen *seen);
     const char *help;
 };
 
@@ -46,6 +72,9 @@ const FxScaleRule *fx_scale_rule(int i); // NULL past the last
 
 // The rule's choice. A source that is all zero keeps the last exponent (0 at first) where the rule reads a maximum.
 FxScaleChoice fx_scale_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
+
+// Whether rule, parameters, group and grid go together. Errors: exit code 2.
+int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err);
 
 // Errors: exit code 2.
 int fx_scale_parse(FxScale *scale, const char *text, FxError *err);
@@ -56,5 +85,20 @@ void fx_scale_print(char *text, size_t size, const FxScale *scale);
 int fx_log2_nearest(uint64_t m);
 int fx_log2_floor(uint64_t m);
 int fx_log2_ceil(uint64_t m);
+
+// Controllers, controller.c.
+// Overflow rates: Courbariaux, Bengio, David 1412.7024; counts are totals of CALLS calls. State: R, calls, codes seen,
+// codes at the limit, codes at half the range.
+enum { FX_OVERFLOW_WORDS = 5 };
+FxScaleChoice fx_overflow_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
+void fx_overflow_start(const FxScale *scale, const FxGrid *grid, int64_t *state);
+bool fx_overflow_observe(const FxScale *scale, const FxGrid *grid, int64_t *state, const FxScaleSeen *seen);
+
+// Autoflex: Koster et al. 1711.02213, alpha 2, beta 3, gamma 100, 16 entries, in integers. State: the exponent of
+// kappa, whether the start is over, its tries, overflows, entries, and the entries in units of 2^LO, oldest first.
+enum { FX_AUTOFLEX_ENTRIES = 16, FX_AUTOFLEX_WORDS = 5 + FX_AUTOFLEX_ENTRIES };
+FxScaleChoice fx_autoflex_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
+void fx_autoflex_start(const FxScale *scale, const FxGrid *grid, int64_t *state);
+bool fx_autoflex_observe(const FxScale *scale, const FxGrid *grid, int64_t *state, const FxScaleSeen *seen);
 
 #endif

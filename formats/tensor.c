@@ -8,8 +8,10 @@ static const struct {
     int64_t low, high;
 } types[] = {
     [FX_INT8] = {"int8", 1, INT8_MIN, INT8_MAX},     [FX_UINT8] = {"uint8", 1, 0, UINT8_MAX},
-    [FX_INT16] = {"int16", 2, INT16_MIN, INT16_MAX}, [FX_INT32] = {"int32", 4, INT32_MIN, INT32_MAX},
-    [FX_INT64] = {"int64", 8, INT64_MIN, INT64_MAX},
+    [FX_INT16] = {"int16", 2, INT16_MIN, INT16_MAX}, [FX_UINT16] = {"uint16", 2, 0, UINT16_MAX},
+    [FX_INT32] = {"int32", 4, INT32_MIN, INT32_MAX}, [FX_UINT32] = {"uint32", 4, 0, UINT32_MAX},
+    [FX_INT64] = {"int64", 8, INT64_MIN, INT64_MAX}, [FX_FLOAT32] = {"float32", 4, 1, 0}, // floats carry no codes
+    [FX_FLOAT64] = {"float64", 8, 1, 0},
 };
 
 size_t fx_type_size(FxType type) {
@@ -42,8 +44,12 @@ int64_t fx_tensor_get(const FxTensor *t, size_t i) {
     case FX_INT8: return ((const int8_t *)t->data)[i];
     case FX_UINT8: return ((const uint8_t *)t->data)[i];
     case FX_INT16: return ((const int16_t *)t->data)[i];
+    case FX_UINT16: return ((const uint16_t *)t->data)[i];
     case FX_INT32: return ((const int32_t *)t->data)[i];
+    case FX_UINT32: return ((const uint32_t *)t->data)[i];
     case FX_INT64: break;
+    case FX_FLOAT32:
+    case FX_FLOAT64: assert(!"a float is no code");
     }
     return ((const int64_t *)t->data)[i];
 }
@@ -54,8 +60,12 @@ void fx_tensor_set(const FxTensor *t, size_t i, int64_t code) {
     case FX_INT8: ((int8_t *)t->data)[i] = (int8_t)code; return;
     case FX_UINT8: ((uint8_t *)t->data)[i] = (uint8_t)code; return;
     case FX_INT16: ((int16_t *)t->data)[i] = (int16_t)code; return;
+    case FX_UINT16: ((uint16_t *)t->data)[i] = (uint16_t)code; return;
     case FX_INT32: ((int32_t *)t->data)[i] = (int32_t)code; return;
-    case FX_INT64: break;
+    case FX_UINT32: ((uint32_t *)t->data)[i] = (uint32_t)code; return;
+    case FX_INT64:
+    case FX_FLOAT32:
+    case FX_FLOAT64: break;
     }
     ((int64_t *)t->data)[i] = code;
 }

@@ -2,10 +2,7 @@
 #ifndef FX_TENSOR_H
 #define FX_TENSOR_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-typedef enum FxType { FX_INT8, FX_UINT8, FX_INT16, FX_INT32, FX_INT64 } FxType;
+#include "formats/fxsim.h"
 
 size_t fx_type_size(FxType type);
 const char *fx_type_name(FxType type);

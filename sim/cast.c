@@ -195,5 +195,5 @@ void fx_update(const FxStep *s, FxNode *node, const FxTensor *dw) {
         s->totals->store_changed += counts[t].changed;
         s->totals->saturated += counts[t].gradient.saturated + counts[t].store.saturated;
     }
-    note_choice(store, &config->site[FX_SITE_STORE].q.scale, (FxScaleChoice){0, node->store.exponent}, false);
+    note_choice(store, &config->site[FX_SITE_STORE].q.scale, (FxScaleChoice){0, node->store.exponent, false}, false);
 }

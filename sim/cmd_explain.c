@@ -91,7 +91,7 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
         fact(f, "%s %s = %s%s", name, site->name, s->on ? text : "none", s->on && s->clip ? ", clip mask" : "");
     }
     fact(f, "%s error.at = %s, gamma %d", name, c->error_before_masks ? "before-masks" : "between-masks", 1 << c->error_lower);
-    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, c->site[FX_SITE_STORE].q.scale.exponent - c->site[FX_SITE_STORE].q.grid.fraction),
+    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, c->site[FX_SITE_STORE].q.scale.parameter[0] - c->site[FX_SITE_STORE].q.grid.fraction),
          (long long)c->store_limit);
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
         explain_product(f, node, c, (FxProductKind)kind);

@@ -16,7 +16,7 @@ int fx_command_formats(int argc, char **argv, FxExit *exit_code, FxError *err) {
     printf("    W bits with sign, F of them fraction (default W-1, unsigned W); symmetric, t: two's complement;\n"
            "    ternary is 0 iff |x| <= T (default 0.5)\n\nscales\n");
     for (int i = 0; fx_scale_rule(i); i++)
-        printf("  %-18s %s\n", fx_scale_rule(i)->has_parameter ? "const:E" : fx_scale_rule(i)->name, fx_scale_rule(i)->help);
+        printf("  %-18s %s\n", fx_scale_rule(i)->name, fx_scale_rule(i)->help);
     printf("\nroundings\n");
     for (int i = 0; i < FX_ROUND_MODES; i++) {
         const FxRoundMode *mode = &fx_round_modes[i];

@@ -56,16 +56,20 @@ static int site_at(const Resolver *r, FxSiteConfig *out, FxSite site, const FxLa
     if (!out->on)
         return 0;
     // fields are checked one by one when read; here, whether they go together
-    if (fx_grid_parse(&out->q.grid, text[0], &why) || fx_scale_parse(&out->q.scale, text[1], &why) ||
-        fx_rounding_parse(&out->q.rounding, text[2], &why) || fx_overflow_parse(&out->q.overflow, text[3], &why) ||
+    if (fx_grid_parse(&out->q.grid, text[0], NULL, &why) || fx_scale_parse(&out->q.scale, text[1], &why) ||
+        fx_rounding_parse(&out->q.rounding, text[2], NULL, &why) || fx_overflow_parse(&out->q.overflow, text[3], &why) ||
         fx_quantiser_check(&out->q, &why))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q: %s", layer_label(layer), name, why.text);
     fx_quantiser_print(whole, &out->q);
+    const FxScale *scale = &out->q.scale;
+    if (out->q.grid.kind->has_patterns || scale->rule->real || scale->rule->observe || scale->rule->sample_mean || scale->group)
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = %s: training holds integers of one power-of-two scale a tensor: fixed, binary or "
+                       "ternary with const, alpha, max or shift rules", layer_label(layer), name, whole);
     if (out->q.rounding.bits > fx_random_width(&(FxRandom){r->config->source, r->config->lane_bits, {0}}))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = %s: %d random bits; random.source and random.lane give %d",
                        layer_label(layer), name, whole, out->q.rounding.bits,
                        fx_random_width(&(FxRandom){r->config->source, r->config->lane_bits, {0}}));
-    if (site != FX_SITE_STORE && (fx_round_modes[out->q.rounding.mode].needs & FX_ROUND_DIRECTION))
+    if (site != FX_SITE_STORE && (fx_rounding_mode(&out->q.rounding)->needs & FX_ROUND_DIRECTION))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = %s: a direction exists only at the store", layer_label(layer), name, whole);
     if (site != FX_SITE_WEIGHT && !strcmp(out->q.scale.rule->name, "alpha"))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = %s: alpha is a scale of the weight", layer_label(layer), name, whole);
@@ -110,7 +114,7 @@ static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind k
 static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step) {
     const FxSiteConfig *store = &c->site[FX_SITE_STORE], *weight = &c->site[FX_SITE_WEIGHT];
     char text[FX_VALUE];
-    int fraction = store->q.grid.fraction - store->q.scale.exponent;
+    int fraction = store->q.grid.fraction - store->q.scale.parameter[0];
     if (!fx_grid_is_fixed(&store->q.grid) || !store->q.grid.is_signed || store->q.grid.twos_complement ||
         strcmp(store->q.scale.rule->name, "const") || store->q.overflow != FX_OVERFLOW_SATURATE || fraction < -MAX_FRACTION ||
         fraction > MAX_FRACTION)
@@ -154,7 +158,7 @@ static int check_layer(const Resolver *r, const FxLayerConfig *c, const FxLayerN
                        layer->name, printed(gradient).text);
     const FxQuantiser *input = &c->site[FX_SITE_INPUT].q;
     if (layer->first && (!fx_grid_is_fixed(&input->grid) || !input->grid.is_signed || input->grid.fraction < 0 || input->grid.bits > 16 ||
-                         input->grid.fraction > 24 || strcmp(input->scale.rule->name, "const") || input->scale.exponent ||
+                         input->grid.fraction > 24 || strcmp(input->scale.rule->name, "const") || input->scale.parameter[0] ||
                          input->rounding.mode != FX_ROUND_NEAREST_EVEN || input->overflow != FX_OVERFLOW_SATURATE))
         return fx_fail(r->err, FX_EXIT_USAGE, "input.q = %s: the map rounds once, to nearest: write a signed fixed grid alone, as fixed8f7",
                        printed(input).text);

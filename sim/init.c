@@ -34,7 +34,7 @@ void fx_net_init(FxNet *net, const FxConfig *config) {
         FxNode *node = fx_net_product(net, p);
         const FxLayerConfig *c = &config->phases[0].layers[p];
         const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
-        int store_fraction = store->grid.fraction - store->scale.exponent;
+        int store_fraction = store->grid.fraction - store->scale.parameter[0];
         // on the weight's grid where that has equal steps of constant size, on the store's otherwise
         bool on_weight = fx_grid_is_fixed(&weight->grid) && !weight->scale.rule->needs_maximum && weight->grid.fraction >= 0 &&
                          weight->grid.fraction <= store_fraction;

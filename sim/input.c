@@ -13,7 +13,7 @@ int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int p, bool *saturated
         code = d < 0 ? -code : code;
         break;
     case FX_MAP_WAGE_128:
-        code = fx_round(0, p - 128, 7 - f, 0, 0, &none);
+        code = fx_round(&fx_round_modes[FX_ROUND_NEAREST_EVEN], p - 128, 7 - f, 0, 0, &none);
         break;
     case FX_MAP_UNIT:
         code = (((int64_t)p << (f + 1)) + 255) / 510;

@@ -65,7 +65,7 @@ static int check_quantiser(const FxKey *key, const char *value, FxError *err) {
 static int check_grid(const FxKey *key, const char *value, FxError *err) {
     FxGrid g;
     (void)key;
-    return !strcmp(value, "none") ? 0 : fx_grid_parse(&g, value, err);
+    return !strcmp(value, "none") ? 0 : fx_grid_parse(&g, value, NULL, err);
 }
 
 static int check_scale(const FxKey *key, const char *value, FxError *err) {
@@ -77,7 +77,7 @@ static int check_scale(const FxKey *key, const char *value, FxError *err) {
 static int check_rounding(const FxKey *key, const char *value, FxError *err) {
     FxRounding r;
     (void)key;
-    return fx_rounding_parse(&r, value, err);
+    return fx_rounding_parse(&r, value, NULL, err);
 }
 
 static int check_overflow(const FxKey *key, const char *value, FxError *err) {

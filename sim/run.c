@@ -93,7 +93,7 @@ void fx_run_free(FxRun *run) {
 static int output_exponent(const FxRun *run, uint64_t step) {
     const FxNode *output = fx_net_product(&run->net, run->net.product_count - 1);
     const FxSiteConfig *logits = &fx_config_phase(&run->config, step)->layers[output->id - 1].site[FX_SITE_LOGITS];
-    return logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : output->y.exponent;
+    return logits->on ? logits->q.scale.parameter[0] - logits->q.grid.fraction : output->y.exponent;
 }
 
 static unsigned __int128 shifted(unsigned __int128 x, int shift) {

@@ -45,8 +45,12 @@ bool type_holds(FxType type, int64_t code) {
     case FX_INT8: return code >= INT8_MIN && code <= INT8_MAX;
     case FX_UINT8: return code >= 0 && code <= UINT8_MAX;
     case FX_INT16: return code >= INT16_MIN && code <= INT16_MAX;
+    case FX_UINT16: return code >= 0 && code <= UINT16_MAX;
+    case FX_UINT32: return code >= 0 && code <= UINT32_MAX;
     case FX_INT32: return code >= INT32_MIN && code <= INT32_MAX;
     case FX_INT64: return true;
+    case FX_FLOAT32:
+    case FX_FLOAT64: break;
     }
     return false;
 }

@@ -444,7 +444,7 @@ static void every_byte_becomes_the_code_of_its_number_at_every_width(void **stat
             bool saturated;
             int map = p / 256, byte = p % 256;
             snprintf(text, sizeof text, "fixed%d", bits);
-            assert_int_equal(fx_grid_parse(&grid, text, &err), 0);
+            assert_int_equal(fx_grid_parse(&grid, text, NULL, &err), 0);
             Wide unit = slow_power(bits - 1), high = unit - 1;
             Wide above = (map == 0   ? 2 * byte - 255
                           : map == 1 ? byte - 128

@@ -365,7 +365,7 @@ static void statistics_add_up_in_any_order(void **state) {
     (void)state;
     FxStats parts[6], forward = {0}, backward = {0};
     for (uint64_t i = 0; i < 6; i++)
-        parts[i] = (FxStats){i + 1, i * 3, i, 7 - i, i * i, 2 * i, 5 * i, i == 4 ? 0 : 10 + i, i == 4 ? 90 : (int)(i * 7 % 6) * 40 - 100};
+        parts[i] = (FxStats){i + 1, i * 3, i, 7 - i, i * i, 11 * i, 2 * i, 5 * i, i == 4 ? 0 : 10 + i, i == 4 ? 90 : (int)(i * 7 % 6) * 40 - 100};
     for (int i = 0; i < 6; i++) {
         fx_stats_add(&forward, &parts[i]);
         fx_stats_add(&backward, &parts[5 - i]);

@@ -268,7 +268,7 @@ static double error_of(int mode, uint32_t R, uint64_t x, double *variance) {
     int64_t v = (int64_t)(x % 65536);
     double p = (double)(v % 256) / 256;
     *variance += p * (1 - p);
-    return (double)fx_round(mode, v, 8, R, 0, &arg) - (double)v / 256;
+    return (double)fx_round(&fx_round_modes[mode], v, 8, R, 0, &arg) - (double)v / 256;
 }
 
 // Mean and variance over groups of the sum of errors, each site's error times its sign.
@@ -277,7 +277,7 @@ static void check_independence(const char *what, const Site *sites, int count, c
     double sum_z = 0, sum_z2 = 0;
     FxRounding rounding;
     FxError err;
-    assert_int_equal(fx_rounding_parse(&rounding, "stochastic:8:c", &err), 0);
+    assert_int_equal(fx_rounding_parse(&rounding, "stochastic:8:c", NULL, &err), 0);
     for (uint64_t g = 0; g < GROUPS; g++) {
         double sum = 0, variance = 0;
         for (int s = 0; s < count; s++) {

@@ -17,7 +17,7 @@ static bool slow_run;
 static FxRounding parse(const char *text) {
     FxRounding rounding = {0};
     FxError err = {0};
-    if (fx_rounding_parse(&rounding, text, &err))
+    if (fx_rounding_parse(&rounding, text, NULL, &err))
         fail_msg("%s", err.text);
     return rounding;
 }
@@ -44,7 +44,7 @@ static FxRounding rounding_of(int mode, int bits) {
 
 static void check(const FxRounding *r, int width, int64_t x, int s, uint32_t R, int direction, Wide want) {
     FxRoundArg arg = fx_round_arg(r, width);
-    int64_t got = fx_round(r->mode, x, s, R, direction, &arg);
+    int64_t got = fx_round(&fx_round_modes[r->mode], x, s, R, direction, &arg);
     if (got != want) {
         char text[64];
         fx_rounding_print(text, sizeof text, r);
@@ -127,8 +127,8 @@ static void pseudo_rounding_has_the_known_bias(void **state) {
         int64_t n = golden_int(&g, row, "remainders"), ups = 0;
         assert_true(n == slow_power(s));
         for (int64_t x = 0; x < n; x++) {
-            int64_t up = fx_round(r.mode, x, s, 0, 0, &arg);
-            if (fx_round(r.mode, -x, s, 0, 0, &arg) != -up || fx_round(r.mode, x + 5 * n, s, 0, 0, &arg) != up + 5)
+            int64_t up = fx_round(&fx_round_modes[r.mode], x, s, 0, 0, &arg);
+            if (fx_round(&fx_round_modes[r.mode], -x, s, 0, 0, &arg) != -up || fx_round(&fx_round_modes[r.mode], x + 5 * n, s, 0, 0, &arg) != up + 5)
                 fail_msg("shift %d: %lld is rounded unlike its negative or itself plus 5 steps", s, (long long)x);
             ups += up;
         }
@@ -169,7 +169,7 @@ static void check_ups(int mode, int bits, int64_t x, int s, int direction) {
     int64_t down = (int64_t)(away ? -slow_floor(-x, slow_power(s)) : slow_floor(x, slow_power(s)));
     int64_t up = away ? down - 1 : down + 1;
     for (uint64_t R = 0; R < words; R++) {
-        int64_t q = fx_round(mode, x, s, (uint32_t)R, direction, &arg);
+        int64_t q = fx_round(&fx_round_modes[mode], x, s, (uint32_t)R, direction, &arg);
         if (q != up && q != down)
             fail_msg("%s r %d: %lld / 2^%d with R %llu: %lld is no neighbour", law.name, bits, (long long)x, s,
                      (unsigned long long)R, (long long)q);
@@ -210,7 +210,7 @@ static void stochastic_rounding_is_unbiased_where_every_dropped_bit_meets_a_rand
                 for (int x = -300; x <= 300; x++) {
                     int64_t sum = 0;
                     for (uint32_t R = 0; R < 64; R++)
-                        sum += fx_round(mode, x, s, R, 0, &arg);
+                        sum += fx_round(&fx_round_modes[mode], x, s, R, 0, &arg);
                     if (sum * (1 << s) != x * 64)
                         fail_msg("stochastic %s: %d / 2^%d has mean %lld / 64", fx_round_modes[mode].law, x, s,
                                  (long long)sum);
@@ -343,7 +343,7 @@ static void the_roundings_of_the_grid_table_parse_and_print(void **state) {
             legal++;
         }
         const char *written = strchr(text, '/');
-        if (written && sscanf(written, "/%63[^/]", part) == 1 && fx_rounding_parse(&r, part, &err) == 0) {
+        if (written && sscanf(written, "/%63[^/]", part) == 1 && fx_rounding_parse(&r, part, NULL, &err) == 0) {
             fx_rounding_print(printed, sizeof printed, &r);
             if (strcmp(canonical, "error") && !strstr(canonical, printed))
                 fail_msg("%s: rounding %s, not in %s", text, printed, canonical);
@@ -370,7 +370,7 @@ static void texts_that_are_no_rounding_are_refused(void **state) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         FxRounding r = {.mode = -7};
         FxError err = {0};
-        if (fx_rounding_parse(&r, texts[i], &err) != -1 || err.exit_code != FX_EXIT_USAGE || r.mode != -7)
+        if (fx_rounding_parse(&r, texts[i], NULL, &err) != -1 || err.exit_code != FX_EXIT_USAGE || r.mode != -7)
             fail_msg("\"%s\" is taken for a rounding, or the result is touched, or the exit code is not 2", texts[i]);
         if (!err.text[0] || strchr(err.text, '\n'))
             fail_msg("\"%s\": the message is not one line", texts[i]);

@@ -124,7 +124,9 @@ static void every_rule_chooses_what_a_loop_over_exponents_finds(void **state) {
             FxGrid grid;
             FxError err;
             FxScale scale = {.rule = rule};
-            assert_int_equal(fx_grid_parse(&grid, grids[g], &err), 0);
+            assert_int_equal(fx_grid_parse(&grid, grids[g], NULL, &err), 0);
+            if (rule->sample_mean || rule->real || !strcmp(rule->name, "block"))
+                continue; // of many groups, or no shift
             if (!rule->needs_maximum || (rule->only_fixed && !fx_grid_is_fixed(&grid)))
                 continue;
             for (uint64_t i = 0; i < 3000; i++) {
@@ -182,7 +184,7 @@ static void a_source_of_zeros_keeps_the_last_exponent(void **state) {
         FxScale scale = {.rule = rule};
         FxQuantiser q = quantiser_of("fixed8f5");
         FxScaleInput in = {.exponent = -20, .last = 13};
-        if (!rule->needs_maximum)
+        if (!rule->needs_maximum || !strcmp(rule->name, "block")) // MX says 2^-127
             continue;
         FxScaleChoice choice = fx_scale_choose(&scale, &q.grid, &in);
         if (choice.exponent != (rule->discards ? -5 : 13))
@@ -271,9 +273,9 @@ static void scale_texts_are_printed_as_they_are_read_and_others_refused(void **s
         assert_string_equal(text, good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        FxScale scale = {.exponent = -77};
+        FxScale scale = {.parameter = {-77}};
         FxError err = {0};
-        if (fx_scale_parse(&scale, bad[i], &err) != -1 || err.exit_code != FX_EXIT_USAGE || scale.exponent != -77)
+        if (fx_scale_parse(&scale, bad[i], &err) != -1 || err.exit_code != FX_EXIT_USAGE || scale.parameter[0] != -77)
             fail_msg("\"%s\" is taken for a scale", bad[i]);
     }
 }

@@ -165,9 +165,9 @@ static void check_update(const char *rate, const int64_t *dw, const uint32_t *R,
     if (shift != f)
         fail_msg("rate %s: f = %d, not %d", rate, shift, f);
     for (size_t i = 0; i < n; i++) {
-        int64_t step = fx_round(q.rounding.mode, dw[i], shift, R[i], 0, &arg);
+        int64_t step = fx_round(&fx_round_modes[q.rounding.mode], dw[i], shift, R[i], 0, &arg);
         int64_t product =
-            fx_round(q.rounding.mode, dw[i] * scalar.mantissa, shift + 14, R[i], 0, &arg);
+            fx_round(&fx_round_modes[q.rounding.mode], dw[i] * scalar.mantissa, shift + 14, R[i], 0, &arg);
         if (step != k[i] || product != k[i])
             fail_msg("rate %s: k[%zu] of %lld = %lld by shift, %lld by product, not %d", rate, i,
                      (long long)dw[i], (long long)step, (long long)product, k[i]);

@@ -141,7 +141,7 @@ static void check_row(NetFixture *f, const Golden *g, size_t row) {
     const FxNode *last = fx_net_product(&f->net, f->net.product_count - 1);
     const FxSiteConfig *logits =
         &net_layer_config(f, f->net.product_count - 1)->site[FX_SITE_LOGITS];
-    int e = logits->on ? logits->q.scale.exponent - logits->q.grid.fraction : last->y.exponent;
+    int e = logits->on ? logits->q.scale.parameter[0] - logits->q.grid.fraction : last->y.exponent;
     must_equal(g, row, "e given in the note", number_of(&number, &note, "e"), true);
     must_equal(g, row, "e", e, number);
     if (f->step == 0) {
