@@ -1,6 +1,7 @@
 // Casting one group: integer sources on fixed grids by the kernels of each instruction set, everything else number by
 // number through fx_encode.
-#include "formats/quantiser.h"
+#include "formats/cast_f32.h"
+#include "formats/kernels_f32.h"
 #include "formats/round_body.h"
 
 #include <assert.h>
@@ -194,6 +195,11 @@ static void cast_numbers(const FxCast *casts, size_t channels, const FxTensor *x
 uint64_t fx_max_abs(const void *x, FxType type, size_t n, int *exponent, unsigned cpu) {
     if (!fx_type_is_float(type))
         return fx_kernels(cpu)->max_abs(x, type, n);
+    if (type == FX_FLOAT32) {
+        FxNumber found = fx_number_f32(fx_kernels_f32(cpu)->max_finite(x, n));
+        *exponent = found.exponent;
+        return found.magnitude;
+    }
     FxNumber max = {0};
     for (size_t i = 0; i < n; i++) {
         FxNumber number = fx_number_at(x, type, i, 0);
@@ -214,6 +220,8 @@ void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, co
     assert(first + n <= x->count && first + n <= y->count);
     const FxKernels *kernels = fx_kernels(cast->cpu);
     FxStats part = {.n = n};
+    if (channels == 0 && fx_cast_f32(cast, x, y, first, n, stats))
+        return;
     bool random = fx_rounding_mode(&cast->q->rounding)->needs & FX_ROUND_RANDOM;
     bool integers = channels == 0 && is_integer_cast(cast, x, y);
     for (size_t i = first; i < first + n; i += FX_BLOCK) {

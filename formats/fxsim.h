@@ -200,6 +200,8 @@ typedef struct FxDecimal {
 
 typedef struct FxGridKind FxGridKind;
 
+typedef enum FxOverflow { FX_OVERFLOW_SATURATE, FX_OVERFLOW_PROPAGATE, FX_OVERFLOW_INF, FX_OVERFLOW_WRAP } FxOverflow;
+
 typedef enum FxSpecial { FX_SPECIAL_IEEE, FX_SPECIAL_FN, FX_SPECIAL_FNUZ, FX_SPECIAL_P3109, FX_SPECIAL_NONE } FxSpecial;
 typedef enum FxLowest { FX_LOWEST_SUB, FX_LOWEST_NORMZ, FX_LOWEST_FLUSH } FxLowest;
 
@@ -245,7 +247,7 @@ struct FxGridKind {
     void (*print)(char *text, size_t size, const FxGrid *grid);
     // Whether rounding mode and overflow policy exist here.
     bool (*rounds)(const FxRoundMode *mode);
-    bool (*overflows)(const FxGrid *grid, int overflow);
+    bool (*overflows)(const FxGrid *grid, FxOverflow overflow);
     // x (already divided by the scale; on fixed grids by the code's unit) to a code, by the quantiser's rounding and overflow policy.
     FxEncoded (*encode)(const FxQuantiser *q, FxNumber x, const FxEncodeArg *arg);
     // The value of a code (fixed grids: in units of the code).
@@ -254,7 +256,8 @@ struct FxGridKind {
     FxNumber (*largest)(const FxGrid *grid);
 };
 
-// Lines of your own, parsed after the built-in ones. A rounding is used as NAME without parameters, a grid by prefix.
+// Lines of your own, parsed after the built-in ones. A rounding is used as NAME (at most 39 characters) without
+// parameters, a grid by its prefix.
 struct FxExtension {
     const FxRoundMode *modes;
     size_t mode_count;
@@ -262,9 +265,10 @@ struct FxExtension {
     size_t grid_count;
 };
 
-// For a grid of your own: its parameters, and x / 2^unit rounded to an integer by the quantiser's rounding, |result|
+// For a grid of your own: its parameters, the overflow policy, and x / 2^unit rounded to an integer by the quantiser's rounding, |result|
 // < 2^62 (larger ones are +-2^62). magnitude: as float-like grids round, see FX_ROUND_MAGNITUDE.
 FX_PUBLIC const FxGrid *fx_quantiser_grid(const FxQuantiser *q);
+FX_PUBLIC FxOverflow fx_quantiser_overflow(const FxQuantiser *q);
 FX_PUBLIC int64_t fx_round_number(const FxQuantiser *q, FxNumber x, int unit, bool magnitude, const FxEncodeArg *arg);
 
 #ifdef __cplusplus

@@ -45,12 +45,12 @@ static bool any_mode(const FxRoundMode *mode) {
     return true;
 }
 
-static bool saturates(const FxGrid *grid, int overflow) {
+static bool saturates(const FxGrid *grid, FxOverflow overflow) {
     (void)grid;
     return overflow == FX_OVERFLOW_SATURATE;
 }
 
-static bool fixed_overflows(const FxGrid *grid, int overflow) {
+static bool fixed_overflows(const FxGrid *grid, FxOverflow overflow) {
     return overflow == FX_OVERFLOW_SATURATE || (overflow == FX_OVERFLOW_WRAP && (!grid->is_signed || grid->twos_complement));
 }
 

@@ -8,7 +8,6 @@
 #include "formats/number.h"
 #include "formats/round.h"
 
-typedef enum FxOverflow { FX_OVERFLOW_SATURATE, FX_OVERFLOW_PROPAGATE, FX_OVERFLOW_INF, FX_OVERFLOW_WRAP } FxOverflow;
 enum { FX_OVERFLOWS = 4 };
 
 const FxGridKind *fx_grid_kind(int i);   // NULL past the last

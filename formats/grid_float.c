@@ -53,7 +53,7 @@ static FxNumber float_decode(const FxGrid *g, int64_t code, int anchor) {
     (void)anchor;
     int64_t sign = INT64_C(1) << (g->exponent_bits + g->mantissa_bits), magnitude = code & (sign - 1);
     int64_t nan = fx_float_nan_code(g), one = INT64_C(1) << g->mantissa_bits;
-    FxNumber x = {.negative = (code & sign) != 0};
+    FxNumber x = {.negative = (code & sign) != 0 && code != nan};
     if (nan == sign ? code == nan : magnitude > fx_float_max_code(g)) {
         x.class_of = magnitude == fx_float_inf_code(g) ? FX_INFINITE : FX_NAN;
         return x;
@@ -149,7 +149,7 @@ static bool float_rounds(const FxRoundMode *mode) {
     return !(mode->needs & FX_ROUND_INTEGER);
 }
 
-static bool float_overflows(const FxGrid *grid, int overflow) {
+static bool float_overflows(const FxGrid *grid, FxOverflow overflow) {
     (void)grid;
     return overflow != FX_OVERFLOW_WRAP;
 }

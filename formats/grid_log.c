@@ -21,7 +21,7 @@ static FxEncoded signed_pattern(int bits, bool negative, int64_t code, int64_t m
     return (FxEncoded){negative && code ? code | INT64_C(1) << bits : code, saturated};
 }
 
-static bool saturates(const FxGrid *grid, int overflow) {
+static bool saturates(const FxGrid *grid, FxOverflow overflow) {
     (void)grid;
     return overflow == FX_OVERFLOW_SATURATE;
 }

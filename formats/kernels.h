@@ -24,6 +24,9 @@ typedef struct FxKernels {
     // Philox blocks block .. block + blocks - 1 of rng's stream and step, 4 words each.
     void (*philox)(uint32_t *out, FxRng rng, uint64_t block, size_t blocks);
 
+    // out[j] = the top bits, lane_bits - drop of them, of lane skip + j of the words; lanes of 8, 16 or 32 bits.
+    void (*lanes)(uint32_t *out, const uint32_t *words, size_t skip, size_t n, int lane_bits, int drop);
+
     // v[i] = x[i] * multiplier; counts zeros; returns the largest |x[i]|.
     uint64_t (*widen)(int64_t *v, const void *x, FxType type, size_t n, int64_t multiplier, FxBlockCounts *counts);
 

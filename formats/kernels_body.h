@@ -39,6 +39,41 @@ static void philox(uint32_t *out, FxRng rng, uint64_t block, size_t blocks) {
     }
 }
 
+static inline uint32_t lane_of(const uint32_t *words, size_t i, int lane_bits, int drop) {
+    size_t bit = i * (size_t)lane_bits;
+    uint32_t low = lane_bits == 32 ? UINT32_MAX : (UINT32_C(1) << lane_bits) - 1;
+    return (words[bit / 32] >> bit % 32 & low) >> drop;
+}
+
+// Bytes read as such where that is the order of the lanes; else whole words unpack 4 or 2 lanes at once.
+static void lanes(uint32_t *restrict out, const uint32_t *restrict words, size_t skip, size_t n, int lane_bits, int drop) {
+    size_t per = 32 / (size_t)lane_bits, j = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (lane_bits == 8) {
+        const uint8_t *bytes = (const uint8_t *)words + skip;
+        for (; j < n; j++)
+            out[j] = (uint32_t)bytes[j] >> drop;
+    }
+#endif
+    for (; j < n && (skip + j) % per; j++)
+        out[j] = lane_of(words, skip + j, lane_bits, drop);
+    size_t count = (n - j) / per;
+    const uint32_t *w = words + (skip + j) / per;
+    if (lane_bits == 8)
+        for (size_t i = 0; i < count; i++)
+            for (size_t b = 0; b < 4; b++)
+                out[j + 4 * i + b] = (w[i] >> 8 * b & 0xFF) >> drop;
+    else if (lane_bits == 16)
+        for (size_t i = 0; i < count; i++)
+            for (size_t b = 0; b < 2; b++)
+                out[j + 2 * i + b] = (w[i] >> 16 * b & 0xFFFF) >> drop;
+    else
+        for (size_t i = 0; i < count; i++)
+            out[j + i] = w[i] >> drop;
+    for (j += count * per; j < n; j++)
+        out[j] = lane_of(words, skip + j, lane_bits, drop);
+}
+
 static inline uint64_t widen_element(int64_t *v, int64_t x, int64_t multiplier, uint64_t max, uint32_t *zeros) {
     uint64_t m = round_magnitude(x);
     *v = x * multiplier;
@@ -291,6 +326,7 @@ const FxKernels FX_KERNELS_TABLE = {
     .name = FX_KERNELS_NAME,
     .cpu = FX_KERNELS_CPU,
     .philox = philox,
+    .lanes = lanes,
     .widen = widen,
     // in the order of fx_round_modes; a test holds each against its specification
     .round = {array_nearest_even, array_nearest_away, array_nearest_zero, array_nearest_up, array_nearest_down,

@@ -1,5 +1,5 @@
 // The library's calls of fxsim.h: arrays of many groups.
-#include "formats/quantiser.h"
+#include "formats/cast_f32.h"
 #include "formats/reals_f32.h"
 
 #include <assert.h>
@@ -44,6 +44,10 @@ const FxGrid *fx_quantiser_grid(const FxQuantiser *q) {
 
 FxNumber fx_quantiser_decode(const FxQuantiser *q, int64_t code, int anchor) {
     return q->grid.kind->decode(&q->grid, code, anchor);
+}
+
+FxOverflow fx_quantiser_overflow(const FxQuantiser *q) {
+    return q->overflow;
 }
 
 // How an array falls into groups: group g is `length` elements from `first`, `stride` apart.
@@ -151,6 +155,11 @@ static uint64_t sample_mean(const FxArray *x, int *exponent, unsigned cpu) {
     return (uint64_t)sum;
 }
 
+// Whether blocks have an E8M0 scale of their own.
+static bool is_mx(const FxQuantiser *q) {
+    return q->scale.group == FX_GROUP_BLOCK && !q->scale.rule->groups;
+}
+
 // The choice for one group, into cast.
 static void choose(FxCast *cast, const FxArray *x, Span span, const int64_t *state) {
     const FxQuantiser *q = cast->q;
@@ -165,7 +174,7 @@ static void choose(FxCast *cast, const FxArray *x, Span span, const int64_t *sta
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
     cast->shift = choice.shift + (is_float ? in.exponent : 0);
     cast->exponent = choice.exponent;
-    cast->invalid = q->scale.group == FX_GROUP_BLOCK && !rule->groups && (choice.invalid || !span_is_finite(x, span));
+    cast->invalid = is_mx(q) && (choice.invalid || !span_is_finite(x, span));
     if (cast->invalid)
         cast->exponent = 128 - q->grid.fraction;
     if (q->grid.kind == &fx_grid_inq) {
@@ -221,10 +230,10 @@ static void write_span(const FxCast *cast, size_t channels, const FxArray *x, si
             counted = true;
         }
     int64_t codes[FX_BLOCK];
-    for (size_t k = 0; !counted && k < n; k += FX_BLOCK) { // statistics alone
-        size_t take = n - k < FX_BLOCK ? n - k : FX_BLOCK;
+    for (size_t k = 0, take; !counted && k < n; k += take) { // statistics alone
+        take = channels ? 1 : n - k < FX_BLOCK ? n - k : FX_BLOCK;
         FxTensor part = {(char *)source.data + (first + k) * fx_type_size(x->type), x->type, take, x->exponent}, scratch = {codes, FX_INT64, take, 0};
-        FxCast here = *cast;
+        FxCast here = cast[channels ? (first + k) % channels : 0];
         here.element0 += first + k;
         here.direction = cast->direction ? cast->direction + first + k : NULL;
         fx_cast_channels(&here, 0, &part, &scratch, 0, take, stats);
@@ -240,6 +249,15 @@ static void note_group(const FxCast *cast, size_t g, const FxOutput *y) {
     }
     if (y->mx)
         y->mx[g] = (uint8_t)(cast->exponent + cast->q->grid.fraction + 127);
+}
+
+void fx_quantise_span(const FxCast *start, const FxArray *x, size_t first, size_t n, size_t group, const FxOutput *y, FxStats *stats) {
+    FxCast cast = *start;
+    int64_t fresh[FX_STATE_MOST];
+    fx_state_start(fresh, cast.q, 1);
+    choose(&cast, x, (Span){first, n, 1}, fresh);
+    note_group(&cast, group, y);
+    write_span(&cast, 0, x, first, n, y, stats);
 }
 
 static int check_array(const FxQuantiser *q, const FxArray *x, FxError *err) {
@@ -273,7 +291,10 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
     start.random = (FxRandom){fx_random_source(0), lane, {draw->seed, draw->stream, draw->step}};
     start.arg = fx_round_arg(&q->rounding, lane);
     FxStats total = {0};
-    for (size_t g = 0; g < layout.groups; g++) {
+    bool done = is_mx(q) && x->count; // MX keeps no state
+    for (size_t row = 0; done && row * layout.row < x->count; row++)
+        done = fx_blocks_f32(&start, x, row * layout.row, layout.row, row * layout.per_row, y, &total);
+    for (size_t g = 0; !done && g < layout.groups; g++) {
         Span span = span_of(&layout, g, x->count);
         int64_t fresh[FX_STATE_MOST], *mine = state ? state + g * fx_state_words(q) : fresh;
         FxCast *cast = strided ? &casts[g] : &one;

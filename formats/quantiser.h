@@ -75,6 +75,10 @@ static inline bool fx_type_is_float(FxType type) {
 int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxArray *x, const FxDraw *draw, const FxOutput *y,
                    FxStats *stats, FxError *err);
 
+// One group that lies together: n elements from `first` on, its scale chosen without a state. start: a cast with
+// everything but the choice.
+void fx_quantise_span(const FxCast *start, const FxArray *x, size_t first, size_t n, size_t group, const FxOutput *y, FxStats *stats);
+
 // The clip mask of a quantiser: a source passes iff low * 2^shift <= x <= high * 2^shift, before rounding.
 void fx_cast_limits(const FxCast *cast, int64_t *low, int64_t *high);
 

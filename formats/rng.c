@@ -71,14 +71,7 @@ void fx_random_bits(uint32_t *out, const FxRandom *random, uint64_t first, size_
         size_t take = (size_t)(blocks * lanes - skip);
         take = take < n ? take : n;
         kernels->philox(words, random->rng, block, blocks);
-        if (random->lane_bits == 32)
-            for (size_t j = 0; j < take; j++)
-                out[j] = words[skip + j] >> drop;
-        else
-            for (size_t j = 0; j < take; j++) {
-                size_t bit = (size_t)(skip + j) * (size_t)random->lane_bits;
-                out[j] = (words[bit / 32] >> bit % 32 & ((UINT32_C(1) << random->lane_bits) - 1)) >> drop;
-            }
+        kernels->lanes(out, words, (size_t)skip, take, random->lane_bits, drop);
         out += take;
         first += take;
         n -= take;

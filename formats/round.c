@@ -93,15 +93,15 @@ static bool parameters(FxRounding *out, char word[WORDS][WORD], int words) {
 }
 
 int fx_rounding_parse(FxRounding *rounding, const char *text, const FxExtension *own, FxError *err) {
-    for (size_t i = 0; own && i < own->mode_count; i++)
-        if (!strcmp(text, own->modes[i].name)) {
-            *rounding = (FxRounding){.mode = FX_ROUND_MODES, .own = &own->modes[i]};
-            return 0;
-        }
     char word[WORDS][WORD];
     FxRounding out = {0};
     int words = split(word, text);
     out.mode = words < 0 ? -1 : mode_of(word[0], NULL);
+    for (size_t i = 0; out.mode < 0 && own && i < own->mode_count; i++)
+        if (!strcmp(text, own->modes[i].name) && strlen(text) < WORD) {
+            *rounding = (FxRounding){.mode = FX_ROUND_MODES, .own = &own->modes[i]};
+            return 0;
+        }
     if (out.mode < 0 || !parameters(&out, word, words))
         return fx_fail(err, FX_EXIT_USAGE,
                        "rounding \"%s\": known: nearest-even|away|zero|up|down, toward-zero, away, floor, ceil, odd, "

@@ -39,7 +39,7 @@ void *fx_tensor_at(const FxTensor *t, size_t i) {
 }
 
 int64_t fx_tensor_get(const FxTensor *t, size_t i) {
-    assert(i < t->count);
+    assert(i < t->count && t->type < FX_FLOAT32);
     switch (t->type) {
     case FX_INT8: return ((const int8_t *)t->data)[i];
     case FX_UINT8: return ((const uint8_t *)t->data)[i];
@@ -49,7 +49,7 @@ int64_t fx_tensor_get(const FxTensor *t, size_t i) {
     case FX_UINT32: return ((const uint32_t *)t->data)[i];
     case FX_INT64: break;
     case FX_FLOAT32:
-    case FX_FLOAT64: assert(!"a float is no code");
+    case FX_FLOAT64: break;
     }
     return ((const int64_t *)t->data)[i];
 }

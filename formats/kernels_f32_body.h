@@ -1,0 +1,367 @@
+// Bodies of the loops of kernels_f32.h. Included once by the file of each instruction set, which defines
+// FX_KERNELS_F32_TABLE and FX_KERNELS_F32_CPU; the compiler makes the vectors.
+#include "formats/kernels_f32.h"
+#include "formats/round_body.h"
+
+#include <string.h>
+
+#define INLINE __attribute__((always_inline)) static inline
+
+enum { EXPONENT = 0xFF << 23, NAN_BITS = EXPONENT | 1 << 22 };
+
+// float32 magnitude bits a as m * 2^(e - 150).
+INLINE int32_t field(uint32_t a) {
+    int32_t e = (int32_t)(a >> 23);
+    return e > 1 ? e : 1;
+}
+
+INLINE uint32_t mantissa(uint32_t a) {
+    return (a & 0x7FFFFF) | (a > 0x7FFFFF ? 0x800000 : 0);
+}
+
+// How far right the mantissa goes to become an integer of the grid's unit; e: its field, low: lowest of its block.
+INLINE int32_t drop(int32_t e, int32_t low, const FxGridF32 *grid, bool fixed) {
+    if (fixed)
+        return low - e;
+    return 23 - grid->mantissa_bits + (e > low ? 0 : low - e);
+}
+
+// ---- 32-bit rounding: mantissas moved up by 6 bits stay below 2^30. Shifts are cut at 31, beyond which nothing changes
+// (v / 2^31 is below one half), and at 1, below which a fixed grid saturates anyway.
+
+enum { UP = 6 };
+
+INLINE int32_t cut(int32_t shift) {
+    return shift > 31 ? 31 : shift < 1 ? 1 : shift;
+}
+
+INLINE int32_t even(int32_t v, int32_t k) {
+    return (v + ((INT32_C(1) << (k - 1)) - 1) + ((v >> k) & 1)) >> k;
+}
+
+typedef int32_t Law32(int32_t v, int32_t shift, int32_t R, int32_t r);
+
+INLINE int32_t law_nearest_even(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return even(v, cut(shift));
+}
+
+INLINE int32_t law_toward_zero(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return v >> cut(shift);
+}
+
+// (fraction cut to r bits + R) / 2^r by floor; on magnitudes and on signed numbers alike.
+INLINE int32_t law_stochastic_a(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    return ((v >> cut(shift - r)) + R) >> r;
+}
+
+INLINE int32_t law_stochastic_c(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    return (even(v, cut(shift - r)) + R) >> r;
+}
+
+INLINE void round32(Law32 *law, bool fixed, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count, const FxGridF32 *grid,
+                    const uint32_t *restrict R, const FxRoundArg *arg) {
+    FxGridF32 g = *grid;
+    int32_t r = arg->bits;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF;
+        int32_t v = (int32_t)(mantissa(a) << UP), shift = drop(field(a), lowest[i], &g, fixed) + UP;
+        if (fixed)
+            v = x[i] >> 31 ? -v : v;
+        n[i] = law(v, shift, R ? (int32_t)R[i] : 0, r);
+    }
+}
+
+typedef int32_t N;
+typedef const uint32_t X;
+typedef const int32_t Low;
+typedef const FxGridF32 G;
+typedef const FxRoundArg Arg;
+
+static void nearest_even(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_nearest_even, false, n, x, l, count, g, R, a); }
+static void nearest_even_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_nearest_even, true, n, x, l, count, g, R, a); }
+static void toward_zero(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_toward_zero, false, n, x, l, count, g, R, a); }
+static void stochastic_a(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_a, false, n, x, l, count, g, R, a); }
+static void stochastic_a_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_a, true, n, x, l, count, g, R, a); }
+static void stochastic_c(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, false, n, x, l, count, g, R, a); }
+static void stochastic_c_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, true, n, x, l, count, g, R, a); }
+
+// ---- rounding by one float addition: x + 2^23 units is rounded to whole units by the machine, to nearest-even, and its bits
+// count them. Exact as long as the machine's rounding is the default one and the unit is no subnormal (cast_f32.c sees to
+// both) and x stays below 2^22 units, which fixed grids are cut to: far beyond their ends.
+
+INLINE uint32_t add_floats(uint32_t a, uint32_t b) {
+    float x, y;
+    uint32_t sum;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    x += y;
+    memcpy(&sum, &x, sizeof sum);
+    return sum;
+}
+
+// r > 0: r more bits, then stochastic.
+INLINE void round_add(bool fixed, bool stochastic, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
+                      const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg) {
+    int32_t r = stochastic ? arg->bits : 0, M = grid->mantissa_bits, most_top = 254 - 23 + M;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF, magic, v = a;
+        int32_t low = lowest[i], top = (int32_t)(a >> 23);
+        if (fixed) {
+            uint32_t most = (uint32_t)(low - 2 - r) << 23;
+            v = (a < most ? a : most) | (x[i] & 0x80000000);
+            magic = (uint32_t)(low - r) << 23 | 0x400000;
+        } else {
+            top = top > low ? top : low;
+            top = top < most_top ? top : most_top; // beyond every grid's end
+            magic = (uint32_t)(top + 23 - M - r) << 23;
+        }
+        int32_t t = (int32_t)(add_floats(v, magic) - magic);
+        n[i] = stochastic ? (t + (int32_t)R[i]) >> r : t;
+    }
+}
+
+// Float grids whose lowest binade is float32's: the bits themselves are rounded, a carry runs into the exponent.
+INLINE void round_direct(bool stochastic, int32_t *restrict n, const uint32_t *restrict x, size_t count, const FxGridF32 *grid,
+                         const uint32_t *restrict R, const FxRoundArg *arg) {
+    int32_t r = stochastic ? arg->bits : 0, M = grid->mantissa_bits, k = 23 - M - r;
+    uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF, c = (a + half + (a >> k & odd)) >> k;
+        c = stochastic ? (c + R[i]) >> r : c;
+        int32_t top = (int32_t)(a >> 23);
+        n[i] = (int32_t)c - ((top > 1 ? top - 1 : 0) << M);
+    }
+}
+
+static void nearest_even_add(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(false, false, n, x, l, count, g, R, a); }
+static void nearest_even_add_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(true, false, n, x, l, count, g, R, a); }
+static void stochastic_c_add(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(false, true, n, x, l, count, g, R, a); }
+static void stochastic_c_add_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(true, true, n, x, l, count, g, R, a); }
+static void nearest_even_direct(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { (void)l; round_direct(false, n, x, count, g, R, a); }
+static void stochastic_c_direct(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { (void)l; round_direct(true, n, x, count, g, R, a); }
+
+// ---- 64-bit rounding by the laws of round_body.h: mantissas moved up by 36 bits; bits beyond a shift of 62 stay as a
+// sticky one, as in fx_round.
+
+enum { UP64 = 36 };
+
+INLINE void round64(FxRoundShift *law, bool magnitude, bool fixed, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
+                    const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg) {
+    FxGridF32 g = *grid;
+    FxRoundArg a = *arg;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = x[i] & 0x7FFFFFFF;
+        int64_t v = (int64_t)mantissa(bits) << UP64, shift = drop(field(bits), lowest[i], &g, fixed) + UP64;
+        if (fixed || !magnitude)
+            v = x[i] >> 31 ? -v : v;
+        int64_t far = shift > 62 ? shift - 62 : 0;
+        far = far < 62 ? far : 62;
+        v = v >> far | ((v & ((INT64_C(1) << far) - 1)) != 0);
+        shift = shift - far < 62 ? shift - far : 62;
+        shift = shift < 1 ? 1 : shift;
+        int64_t q = law(v, (int)shift, R ? R[i] : 0, 0, &a), most = INT64_C(1) << 30;
+        if (!fixed)
+            q = q < 0 ? -q : q;
+        q = q > most ? most : q;
+        n[i] = (int32_t)(q < -most ? -most : q);
+    }
+}
+
+#define ROUND64(name, law, magnitude) \
+    static void name(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { \
+        if (g->is_fixed) \
+            round64(law, magnitude, true, n, x, l, count, g, R, a); \
+        else \
+            round64(law, magnitude, false, n, x, l, count, g, R, a); \
+    }
+
+ROUND64(any_nearest_even, round_nearest_even, false)
+ROUND64(any_nearest_away, round_nearest_away, false)
+ROUND64(any_nearest_zero, round_nearest_zero, false)
+ROUND64(any_nearest_up, round_nearest_up, false)
+ROUND64(any_nearest_down, round_nearest_down, false)
+ROUND64(any_toward_zero, round_toward_zero, false)
+ROUND64(any_away, round_away, false)
+ROUND64(any_floor, round_floor, false)
+ROUND64(any_ceil, round_ceil, false)
+ROUND64(any_odd, round_odd, false)
+ROUND64(any_equal, round_equal, false)
+ROUND64(any_stochastic_a, round_stochastic_a, true)
+ROUND64(any_stochastic_b, round_stochastic_b, true)
+ROUND64(any_stochastic_c, round_stochastic_c, true)
+ROUND64(any_below, round_stochastic_below, false)
+ROUND64(any_sr_eps, round_sr_eps, false)
+
+// ---- codes and values
+
+typedef enum Out { VALUES, DIRECT, CODES8, CODES16, CODES32 } Out;
+
+INLINE void store(void *y, Out out, size_t i, uint32_t word) {
+    if (out == CODES8)
+        ((uint8_t *)y)[i] = (uint8_t)word;
+    else if (out == CODES16)
+        ((uint16_t *)y)[i] = (uint16_t)word;
+    else
+        ((uint32_t *)y)[i] = word;
+}
+
+// k * 2^(field - 127), exact.
+INLINE uint32_t scaled(int32_t k, int32_t power_field) {
+    uint32_t power = (uint32_t)power_field << 23, bits;
+    float unit, value;
+    memcpy(&unit, &power, sizeof unit);
+    value = (float)k * unit;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// clamps: finite overflow becomes the largest value. careful: Inf and NaN among the numbers. The plain loops ignore them; when the largest magnitude says that there was
+// one, the careful ones do the block again.
+INLINE void float_loop(Out out, bool clamps, bool careful, void *restrict y, const uint32_t *restrict x, const int32_t *restrict n,
+                       const int32_t *restrict lowest, size_t count, const FxGridF32 *grid, FxCountsF32 *counts) {
+    FxGridF32 g = *grid;
+    uint32_t saturated = 0, zeros_in = 0, zeros_out = 0, nonfinite = 0, at_limit = 0, max = 0;
+    uint32_t magnitude = (0x80000000u >> g.sign_shift) - 1, no_negative_zero = !g.negative_zero, unsigned_nan = g.unsigned_nan;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, special = 0, bare = 0;
+        int32_t e = (int32_t)(a >> 23), low = lowest[i], top = e > low ? e : low; // low >= 1
+        uint32_t c = ((uint32_t)(top - low) << g.mantissa_bits) + (uint32_t)n[i];
+        uint32_t over = c > g.limit, code = clamps ? (over ? g.limit : c) : over ? g.over : c;
+        if (careful) {
+            uint32_t is_nan = a > EXPONENT, beyond = is_nan ? g.nan : g.inf;
+            special = a >= EXPONENT;
+            code = special ? beyond : code;
+            bare = is_nan & unsigned_nan;
+        }
+        bare |= ((code & magnitude) == 0) & no_negative_zero;
+        sign = bare ? 0 : sign;
+        uint32_t far = code == g.nan ? NAN_BITS : EXPONENT;
+        if (out == DIRECT) {
+            uint32_t value = code << (23 - g.mantissa_bits);
+            value = code > g.limit ? far : value;
+            store(y, out, i, value | sign);
+        } else if (out == VALUES && clamps) {
+            uint32_t value = scaled(n[i], top - g.mantissa_bits), most = g.limit_value + ((uint32_t)low << 23);
+            store(y, out, i, (value < most ? value : most) | sign);
+        } else if (out == VALUES) {
+            int32_t binade = (int32_t)(code >> g.mantissa_bits) - 1;
+            binade = binade > 0 ? binade : 0;
+            int32_t k = (int32_t)code - (binade << g.mantissa_bits);
+            uint32_t value = scaled(k, low + binade - g.mantissa_bits);
+            value = code > g.limit ? far : value;
+            store(y, out, i, value | sign);
+        } else {
+            store(y, out, i, code | sign >> g.sign_shift);
+        }
+        uint32_t seen = careful ? a & (special - 1) : a;
+        saturated += careful ? over & !special : over;
+        zeros_in += a == 0;
+        zeros_out += code == 0;
+        nonfinite += special;
+        at_limit += code == g.limit;
+        max = seen > max ? seen : max;
+    }
+    *counts = (FxCountsF32){saturated, zeros_out - zeros_in, zeros_in, zeros_out, nonfinite, at_limit, max};
+}
+
+INLINE void finish_float(Out out, void *y, const uint32_t *x, const int32_t *n, const int32_t *lowest, size_t count, const FxGridF32 *grid,
+                         FxCountsF32 *counts) {
+    if (grid->over == grid->limit)
+        float_loop(out, true, false, y, x, n, lowest, count, grid, counts);
+    else
+        float_loop(out, false, false, y, x, n, lowest, count, grid, counts);
+    if (counts->max >= EXPONENT)
+        float_loop(out, false, true, y, x, n, lowest, count, grid, counts);
+}
+
+INLINE void fixed_loop(Out out, bool careful, void *restrict y, const uint32_t *restrict x, const int32_t *restrict n,
+                       const int32_t *restrict lowest, size_t count, const FxGridF32 *grid, FxCountsF32 *counts) {
+    FxGridF32 g = *grid;
+    uint32_t saturated = 0, lost = 0, zeros_in = 0, zeros_out = 0, nonfinite = 0, at_limit = 0, max = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF, special = 0;
+        int32_t q = n[i];
+        if (careful) {
+            int32_t end = x[i] >> 31 ? INT32_MIN : INT32_MAX;
+            end = a > EXPONENT ? 0 : end;
+            special = a >= EXPONENT;
+            q = special ? end : q;
+        }
+        int32_t c = q < g.low ? g.low : q;
+        c = c > g.high ? g.high : c;
+        store(y, out, i, out == VALUES ? scaled(c, lowest[i] - 23) : (uint32_t)c);
+        uint32_t seen = careful ? a & (special - 1) : a;
+        saturated += careful ? (c != q) & !special : (uint32_t)(c != q);
+        zeros_in += a == 0;
+        zeros_out += c == 0;
+        nonfinite += special;
+        lost += special & (c == 0);
+        at_limit += (c == g.low) | (c == g.high);
+        max = seen > max ? seen : max;
+    }
+    *counts = (FxCountsF32){saturated, zeros_out - zeros_in - lost, zeros_in, zeros_out, nonfinite, at_limit, max};
+}
+
+INLINE void finish_fixed(Out out, void *y, const uint32_t *x, const int32_t *n, const int32_t *lowest, size_t count, const FxGridF32 *grid,
+                         FxCountsF32 *counts) {
+    fixed_loop(out, false, y, x, n, lowest, count, grid, counts);
+    if (counts->max >= EXPONENT)
+        fixed_loop(out, true, y, x, n, lowest, count, grid, counts);
+}
+
+typedef FxCountsF32 Counts;
+
+static void values(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_float(VALUES, y, x, n, l, count, g, c); }
+static void values_direct(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_float(DIRECT, y, x, n, l, count, g, c); }
+static void codes8(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_float(CODES8, y, x, n, l, count, g, c); }
+static void codes16(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_float(CODES16, y, x, n, l, count, g, c); }
+static void codes32(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_float(CODES32, y, x, n, l, count, g, c); }
+static void values_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(VALUES, y, x, n, l, count, g, c); }
+static void codes8_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(CODES8, y, x, n, l, count, g, c); }
+static void codes16_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(CODES16, y, x, n, l, count, g, c); }
+static void codes32_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(CODES32, y, x, n, l, count, g, c); }
+
+static uint32_t max_finite(const uint32_t *x, size_t n) {
+    uint32_t max = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF;
+        a &= 0 - (uint32_t)(a < EXPONENT);
+        max = a > max ? a : max;
+    }
+    return max;
+}
+
+INLINE uint32_t max_of(const uint32_t *x, size_t n) {
+    uint32_t max = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF;
+        max = a > max ? a : max;
+    }
+    return max;
+}
+
+static void block_max(uint32_t *max, const uint32_t *x, size_t n, size_t block) {
+    size_t b = 0;
+    for (; block == 32 && (b + 1) * 32 <= n; b++) // a length that the compiler knows
+        max[b] = max_of(x + b * 32, 32);
+    for (; b * block < n; b++)
+        max[b] = max_of(x + b * block, n - b * block < block ? n - b * block : block);
+}
+
+const FxKernelsF32 FX_KERNELS_F32_TABLE = {
+    .cpu = FX_KERNELS_F32_CPU,
+    // in the order of fx_round_modes; those that need integers or a direction have none
+    .round = {any_nearest_even, any_nearest_away, any_nearest_zero, any_nearest_up, any_nearest_down, any_toward_zero, any_away, any_floor,
+              any_ceil, any_odd, any_equal, any_stochastic_a, any_stochastic_b, any_stochastic_c, any_below, any_sr_eps, NULL, NULL, NULL},
+    .nearest_even = nearest_even, .nearest_even_fixed = nearest_even_fixed, .toward_zero = toward_zero,
+    .stochastic_a = stochastic_a, .stochastic_a_fixed = stochastic_a_fixed,
+    .nearest_even_add = nearest_even_add, .nearest_even_add_fixed = nearest_even_add_fixed, .nearest_even_direct = nearest_even_direct,
+    .stochastic_c_add = stochastic_c_add, .stochastic_c_add_fixed = stochastic_c_add_fixed, .stochastic_c_direct = stochastic_c_direct,
+    .stochastic_c = stochastic_c, .stochastic_c_fixed = stochastic_c_fixed,
+    .values = values, .values_direct = values_direct, .codes8 = codes8, .codes16 = codes16, .codes32 = codes32,
+    .values_fixed = values_fixed, .codes8_fixed = codes8_fixed, .codes16_fixed = codes16_fixed, .codes32_fixed = codes32_fixed,
+    .max_finite = max_finite,
+    .block_max = block_max,
+};
