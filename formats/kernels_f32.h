@@ -1,5 +1,5 @@
 // The inner loops from float32 to float and fixed grids, one table an instruction set, all from the same source
-// (kernels_f32_body.h). The numbers stay bit fields: a float appears only where an integer becomes a value, exactly.
+// (kernels_body_f32.h). The numbers stay bit fields: a float appears only where an integer becomes a value, exactly.
 // Two passes over a block that stays in the first cache: round[mode] makes integers of the grid's unit, finish_* makes
 // codes or values of them and counts. What they decide is fx_encode's; a test holds them against it.
 #ifndef FX_KERNELS_F32_H

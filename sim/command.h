@@ -3,6 +3,7 @@
 #define FX_COMMAND_H
 
 #include "formats/decimal.h"
+#include "formats/number.h"
 #include "sim/rundir.h"
 #include "sim/run.h"
 
@@ -20,10 +21,18 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_explain(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_formats(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_quantize(int argc, char **argv, FxExit *exit_code, FxError *err);
 void fx_usage_train(FILE *out);
 void fx_usage_eval(FILE *out);
 void fx_usage_explain(FILE *out);
 void fx_usage_formats(FILE *out);
+void fx_usage_quantize(FILE *out);
+
+enum { FX_VALUE_TEXT = 40 };
+// A number as formats and quantize write it: C99 hexadecimal; the shortest decimal that a float64 reads back, without
+// an exponent where an integer is below 10^16 (numbers that are no float64 stay hexadecimal). inf, -inf, nan.
+void fx_value_hex(char text[FX_VALUE_TEXT], FxNumber x);
+void fx_value_decimal(char text[FX_VALUE_TEXT], FxNumber x);
 
 // What commands that take a recipe understand: RECIPE, every key of [run] as --key value, -s section.key=value and
 // --stretch; words left over are the command's own.

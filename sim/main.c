@@ -9,14 +9,15 @@ const FxCommand fx_commands[] = {
     {"train", "RECIPE [options]", "train a network, write a run directory", fx_command_train, fx_usage_train},
     {"eval", "RUN [options]", "test error of a run's last checkpoint", fx_command_eval, fx_usage_eval},
     {"explain", "RECIPE [options]", "what a recipe does, layer by layer; --diff: what -s changes", fx_command_explain, fx_usage_explain},
-    {"formats", "", "grids, scales, roundings and overflow policies", fx_command_formats, fx_usage_formats},
+    {"formats", "[NAME...] [options]", "grids, scales, roundings, overflow; NAME: range, precision, codes, pictures", fx_command_formats, fx_usage_formats},
+    {"quantize", "FORMAT [options] [FILE]", "numbers in a format, as values or codes", fx_command_quantize, fx_usage_quantize},
     {0},
 };
 
 static void usage(FILE *out) {
     fprintf(out, "fxsim trains neural networks in simulated low-precision hardware arithmetic.\n\nusage: fxsim COMMAND ...\n\n");
     for (const FxCommand *c = fx_commands; c->name; c++)
-        fprintf(out, "  %-8s %-18s %s\n", c->name, c->arguments, c->help);
+        fprintf(out, "  %-8s %-24s %s\n", c->name, c->arguments, c->help);
     fprintf(out, "\nfxsim COMMAND --help says more. A first run: fxsim train wage --data digits --out runs/first\n");
 }
 

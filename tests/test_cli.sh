@@ -97,7 +97,6 @@ test_words() {
     fx eval; bad 2 "eval of nothing" eval
     fx eval nowhere; bad 2 "eval of a run that is not there" nowhere
     fx eval kept more; bad 2 "eval of two" more
-    fx formats fixed8; bad 2 "an argument of formats" fixed8
     fx explain; bad 2 "explain of nothing" recipe
 }
 
