@@ -33,10 +33,12 @@ typedef struct Plan {
     int outputs;
     struct {
         FxFinishF32 *finish;
+        FxFusedF32 *fused;
         char *data;
+        FxType type;
         size_t size;
     } out[OUTPUTS];
-    bool has_values, draws;
+    bool has_values, draws, fused;
 } Plan;
 
 static bool has_float_kernels(const FxQuantiser *q) {
@@ -70,27 +72,37 @@ static bool adds_to_nearest(void) {
     return one + quarter == 1 && one + most > 1 && -one - quarter == -1;
 }
 
-// least, most: the range of `lowest` that the cast will use.
-static FxRoundF32 *rounding_of(const Plan *p, const FxQuantiser *q, int bits, int least, int most) {
+static FxRoundF32 *rounding_of(const Plan *p, const FxQuantiser *q, int r) {
     const FxKernelsF32 *k = p->kernels;
     const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
-    bool even = q->rounding.mode == FX_ROUND_NEAREST_EVEN, c = mode->law && !strcmp(mode->law, "c"), fixed = p->grid.is_fixed;
-    int r = even ? 0 : bits, M = p->grid.mantissa_bits, W = q->grid.bits;
-    if (!fixed && least == 1 && most == 1 && (even || c) && M > 0 && r <= 23 - M)
-        return even ? k->nearest_even_direct : k->stochastic_c_direct;
-    int end = most + (fixed ? 0 : (int)(p->grid.limit >> M) + 23 - M); // exponent field of the largest addend
-    bool adds = (fixed ? W + r <= 21 : M + r <= 21) && least - M - r >= 2 + 24 * fixed && end < FIELD_MOST && adds_to_nearest();
-    if (even || (c && adds))
-        return adds ? (fixed ? (even ? k->nearest_even_add_fixed : k->stochastic_c_add_fixed) : even ? k->nearest_even_add : k->stochastic_c_add)
-                    : fixed ? k->nearest_even_fixed : k->nearest_even;
+    bool fixed = p->grid.is_fixed, few = fixed ? r <= 29 - q->grid.bits : r <= 28 - q->grid.mantissa_bits;
+    if (q->rounding.mode == FX_ROUND_NEAREST_EVEN)
+        return fixed ? k->nearest_even_fixed : k->nearest_even;
     if (!strcmp(mode->name, "toward-zero") && !fixed)
         return k->toward_zero;
-    bool few = fixed ? r <= 29 - W : r <= 28 - M;
     if (mode->law && few && !strcmp(mode->law, "a"))
         return fixed ? k->stochastic_a_fixed : k->stochastic_a;
-    if (c && few)
+    if (mode->law && few && !strcmp(mode->law, "c"))
         return fixed ? k->stochastic_c_fixed : k->stochastic_c;
     return k->round[q->rounding.mode];
+}
+
+// The one-pass kernel of every output, where all have one. least, most: the range of `lowest` that will be used.
+static void fuse(Plan *p, const FxCast *cast, int least, int most) {
+    const FxQuantiser *q = cast->q;
+    const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
+    bool even = q->rounding.mode == FX_ROUND_NEAREST_EVEN, fixed = p->grid.is_fixed;
+    int r = even ? 0 : cast->arg.bits, M = p->grid.mantissa_bits, binades = (int)(p->grid.limit >> M) + 2;
+    bool direct = !fixed && M > 0 && least == 1 && most == 1;
+    int end = most + (fixed ? 0 : binades + 23 - M); // exponent field of the largest addend
+    bool adds = (fixed ? q->grid.bits : M) + r <= 21 && least - M - r >= (fixed ? 26 : 2) && end < FIELD_MOST && adds_to_nearest();
+    p->fused = (even || (mode->law && !strcmp(mode->law, "c"))) && (fixed || p->grid.over == p->grid.limit) && (direct ? r <= 23 - M : adds);
+    p->grid.beyond = (uint32_t)binades << 23;
+    for (int i = 0; p->fused && i < p->outputs; i++) {
+        int out = p->out[i].type == FX_FLOAT32 ? 0 : (int)p->out[i].size;
+        p->out[i].fused = out > 2 ? NULL : p->kernels->fused[fixed ? 2 : direct][!even][out];
+        p->fused = p->out[i].fused != NULL;
+    }
 }
 
 // Everything but the outputs; false if no kernel serves the quantiser.
@@ -108,6 +120,7 @@ static bool plan(Plan *p, const FxCast *cast) {
         plan_fixed(p, q);
     else
         plan_float(p, q, &cast->arg);
+    p->round = rounding_of(p, q, cast->arg.bits);
     return true;
 }
 
@@ -124,6 +137,7 @@ static bool add_output(Plan *p, void *data, FxType type) {
     p->has_values = p->has_values || type == FX_FLOAT32;
     p->out[p->outputs].finish = finish;
     p->out[p->outputs].data = data;
+    p->out[p->outputs].type = type;
     p->out[p->outputs++].size = size;
     return true;
 }
@@ -158,6 +172,12 @@ static void cast_chunk(const Plan *p, const FxCast *cast, const uint32_t *x, con
     FxCountsF32 counts;
     if (p->draws)
         fx_random_bits(R, &cast->random, element, n, cast->arg.bits, cast->cpu);
+    for (int i = 0; p->fused && i < p->outputs; i++)
+        p->out[i].fused(p->out[i].data + at * p->out[i].size, x, lowest, n, &p->grid, R, &cast->arg, &counts);
+    if (p->fused && counts.max < 0xFFu << 23) {
+        add_counts(stats, &counts);
+        return;
+    }
     p->round(k, x, lowest, n, &p->grid, p->draws ? R : NULL, &cast->arg);
     for (int i = 0; i < p->outputs; i++)
         p->out[i].finish(p->out[i].data + at * p->out[i].size, x, k, lowest, n, &p->grid, &counts);
@@ -172,7 +192,7 @@ bool fx_cast_f32(const FxCast *cast, const FxTensor *x, const FxTensor *y, size_
         return false;
     if (y->type == FX_FLOAT32 && p.base + cast->shift == 1)
         p.out[0].finish = p.kernels->values_direct;
-    p.round = rounding_of(&p, cast->q, cast->arg.bits, p.base + cast->shift, p.base + cast->shift);
+    fuse(&p, cast, p.base + cast->shift, p.base + cast->shift);
     size_t most = n < FX_BLOCK ? n : FX_BLOCK;
     for (size_t i = 0; i < most; i++)
         lowest[i] = p.base + cast->shift;
@@ -219,7 +239,7 @@ static bool chunk_scales(Plan *p, const FxCast *cast, const uint32_t *x, size_t 
         for (size_t i = b * block; i < end; i++)
             lowest[i] = p->base + choice.shift;
     }
-    p->round = rounding_of(p, q, cast->arg.bits, least, most);
+    fuse(p, cast, least, most);
     return true;
 }
 

@@ -1,43 +1,24 @@
 // Bodies of the inner loops. Included once by the file of each instruction set, which defines FX_KERNELS_TABLE,
-// FX_KERNELS_NAME and FX_KERNELS_CPU; the compiler makes the vectors. Integers only.
+// FX_KERNELS_NAME and FX_KERNELS_CPU, and may bring a Philox of its own as FX_KERNELS_PHILOX; the compiler makes the vectors. Integers only.
 #include "formats/kernels.h"
 #include "formats/philox.h"
 #include "formats/round_body.h"
 
-// Counter words run along the block number, so that the compiler works on many blocks at once.
-enum { PHILOX_WIDE = 16 };
+#ifndef FX_KERNELS_PHILOX
+#define FX_KERNELS_PHILOX philox
 
 static void philox(uint32_t *out, FxRng rng, uint64_t block, size_t blocks) {
-    for (size_t b = 0; b < blocks; b += PHILOX_WIDE) {
-        uint32_t c0[PHILOX_WIDE], c1[PHILOX_WIDE], c2[PHILOX_WIDE], c3[PHILOX_WIDE];
-        uint32_t k0 = (uint32_t)rng.seed, k1 = (uint32_t)(rng.seed >> 32);
-        for (size_t j = 0; j < PHILOX_WIDE; j++) {
-            uint64_t counter = block + b + j;
-            c0[j] = (uint32_t)counter;
-            c1[j] = (uint32_t)(counter >> 32);
-            c2[j] = rng.step;
-            c3[j] = rng.stream;
-        }
-        for (int r = 0; r < 10; r++) {
-            for (size_t j = 0; j < PHILOX_WIDE; j++) {
-                uint64_t p0 = (uint64_t)UINT32_C(0xD2511F53) * c0[j], p1 = (uint64_t)UINT32_C(0xCD9E8D57) * c2[j];
-                c0[j] = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0;
-                c1[j] = (uint32_t)p1;
-                c2[j] = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
-                c3[j] = (uint32_t)p0;
-            }
-            k0 += UINT32_C(0x9E3779B9);
-            k1 += UINT32_C(0xBB67AE85);
-        }
-        size_t take = blocks - b < PHILOX_WIDE ? blocks - b : PHILOX_WIDE;
-        for (size_t j = 0; j < take; j++) {
-            out[4 * (b + j)] = c0[j];
-            out[4 * (b + j) + 1] = c1[j];
-            out[4 * (b + j) + 2] = c2[j];
-            out[4 * (b + j) + 3] = c3[j];
-        }
+    for (size_t b = 0; b < blocks; b++) {
+        uint64_t counter = block + b;
+        uint32_t *c = out + 4 * b;
+        c[0] = (uint32_t)counter;
+        c[1] = (uint32_t)(counter >> 32);
+        c[2] = rng.step;
+        c[3] = rng.stream;
+        fx_philox_rounds(c, (uint32_t)rng.seed, (uint32_t)(rng.seed >> 32), 10);
     }
 }
+#endif
 
 static inline uint32_t lane_of(const uint32_t *words, size_t i, int lane_bits, int drop) {
     size_t bit = i * (size_t)lane_bits;
@@ -325,7 +306,7 @@ static void array_pseudo(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { ro
 const FxKernels FX_KERNELS_TABLE = {
     .name = FX_KERNELS_NAME,
     .cpu = FX_KERNELS_CPU,
-    .philox = philox,
+    .philox = FX_KERNELS_PHILOX,
     .lanes = lanes,
     .widen = widen,
     // in the order of fx_round_modes; a test holds each against its specification

@@ -87,61 +87,6 @@ static void stochastic_a_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg
 static void stochastic_c(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, false, n, x, l, count, g, R, a); }
 static void stochastic_c_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, true, n, x, l, count, g, R, a); }
 
-// ---- rounding by one float addition: x + 2^23 units is rounded to whole units by the machine, to nearest-even, and its bits
-// count them. Exact as long as the machine's rounding is the default one and the unit is no subnormal (cast_f32.c sees to
-// both) and x stays below 2^22 units, which fixed grids are cut to: far beyond their ends.
-
-INLINE uint32_t add_floats(uint32_t a, uint32_t b) {
-    float x, y;
-    uint32_t sum;
-    memcpy(&x, &a, sizeof x);
-    memcpy(&y, &b, sizeof y);
-    x += y;
-    memcpy(&sum, &x, sizeof sum);
-    return sum;
-}
-
-// r > 0: r more bits, then stochastic.
-INLINE void round_add(bool fixed, bool stochastic, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
-                      const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg) {
-    int32_t r = stochastic ? arg->bits : 0, M = grid->mantissa_bits, most_top = 254 - 23 + M;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t a = x[i] & 0x7FFFFFFF, magic, v = a;
-        int32_t low = lowest[i], top = (int32_t)(a >> 23);
-        if (fixed) {
-            uint32_t most = (uint32_t)(low - 2 - r) << 23;
-            v = (a < most ? a : most) | (x[i] & 0x80000000);
-            magic = (uint32_t)(low - r) << 23 | 0x400000;
-        } else {
-            top = top > low ? top : low;
-            top = top < most_top ? top : most_top; // beyond every grid's end
-            magic = (uint32_t)(top + 23 - M - r) << 23;
-        }
-        int32_t t = (int32_t)(add_floats(v, magic) - magic);
-        n[i] = stochastic ? (t + (int32_t)R[i]) >> r : t;
-    }
-}
-
-// Float grids whose lowest binade is float32's: the bits themselves are rounded, a carry runs into the exponent.
-INLINE void round_direct(bool stochastic, int32_t *restrict n, const uint32_t *restrict x, size_t count, const FxGridF32 *grid,
-                         const uint32_t *restrict R, const FxRoundArg *arg) {
-    int32_t r = stochastic ? arg->bits : 0, M = grid->mantissa_bits, k = 23 - M - r;
-    uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t a = x[i] & 0x7FFFFFFF, c = (a + half + (a >> k & odd)) >> k;
-        c = stochastic ? (c + R[i]) >> r : c;
-        int32_t top = (int32_t)(a >> 23);
-        n[i] = (int32_t)c - ((top > 1 ? top - 1 : 0) << M);
-    }
-}
-
-static void nearest_even_add(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(false, false, n, x, l, count, g, R, a); }
-static void nearest_even_add_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(true, false, n, x, l, count, g, R, a); }
-static void stochastic_c_add(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(false, true, n, x, l, count, g, R, a); }
-static void stochastic_c_add_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round_add(true, true, n, x, l, count, g, R, a); }
-static void nearest_even_direct(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { (void)l; round_direct(false, n, x, count, g, R, a); }
-static void stochastic_c_direct(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { (void)l; round_direct(true, n, x, count, g, R, a); }
-
 // ---- 64-bit rounding by the laws of round_body.h: mantissas moved up by 36 bits; bits beyond a shift of 62 stay as a
 // sticky one, as in fx_round.
 
@@ -217,9 +162,9 @@ INLINE uint32_t scaled(int32_t k, int32_t power_field) {
     return bits;
 }
 
-// clamps: finite overflow becomes the largest value. careful: Inf and NaN among the numbers. The plain loops ignore them; when the largest magnitude says that there was
+// careful: Inf and NaN among the numbers. The plain loops ignore them; when the largest magnitude says that there was
 // one, the careful ones do the block again.
-INLINE void float_loop(Out out, bool clamps, bool careful, void *restrict y, const uint32_t *restrict x, const int32_t *restrict n,
+INLINE void float_loop(Out out, bool careful, void *restrict y, const uint32_t *restrict x, const int32_t *restrict n,
                        const int32_t *restrict lowest, size_t count, const FxGridF32 *grid, FxCountsF32 *counts) {
     FxGridF32 g = *grid;
     uint32_t saturated = 0, zeros_in = 0, zeros_out = 0, nonfinite = 0, at_limit = 0, max = 0;
@@ -228,7 +173,7 @@ INLINE void float_loop(Out out, bool clamps, bool careful, void *restrict y, con
         uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, special = 0, bare = 0;
         int32_t e = (int32_t)(a >> 23), low = lowest[i], top = e > low ? e : low; // low >= 1
         uint32_t c = ((uint32_t)(top - low) << g.mantissa_bits) + (uint32_t)n[i];
-        uint32_t over = c > g.limit, code = clamps ? (over ? g.limit : c) : over ? g.over : c;
+        uint32_t over = c > g.limit, code = over ? g.over : c;
         if (careful) {
             uint32_t is_nan = a > EXPONENT, beyond = is_nan ? g.nan : g.inf;
             special = a >= EXPONENT;
@@ -242,9 +187,6 @@ INLINE void float_loop(Out out, bool clamps, bool careful, void *restrict y, con
             uint32_t value = code << (23 - g.mantissa_bits);
             value = code > g.limit ? far : value;
             store(y, out, i, value | sign);
-        } else if (out == VALUES && clamps) {
-            uint32_t value = scaled(n[i], top - g.mantissa_bits), most = g.limit_value + ((uint32_t)low << 23);
-            store(y, out, i, (value < most ? value : most) | sign);
         } else if (out == VALUES) {
             int32_t binade = (int32_t)(code >> g.mantissa_bits) - 1;
             binade = binade > 0 ? binade : 0;
@@ -268,12 +210,9 @@ INLINE void float_loop(Out out, bool clamps, bool careful, void *restrict y, con
 
 INLINE void finish_float(Out out, void *y, const uint32_t *x, const int32_t *n, const int32_t *lowest, size_t count, const FxGridF32 *grid,
                          FxCountsF32 *counts) {
-    if (grid->over == grid->limit)
-        float_loop(out, true, false, y, x, n, lowest, count, grid, counts);
-    else
-        float_loop(out, false, false, y, x, n, lowest, count, grid, counts);
+    float_loop(out, false, y, x, n, lowest, count, grid, counts);
     if (counts->max >= EXPONENT)
-        float_loop(out, false, true, y, x, n, lowest, count, grid, counts);
+        float_loop(out, true, y, x, n, lowest, count, grid, counts);
 }
 
 INLINE void fixed_loop(Out out, bool careful, void *restrict y, const uint32_t *restrict x, const int32_t *restrict n,
@@ -323,6 +262,110 @@ static void codes8_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Coun
 static void codes16_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(CODES16, y, x, n, l, count, g, c); }
 static void codes32_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Counts *c) { finish_fixed(CODES32, y, x, n, l, count, g, c); }
 
+// ---- the commonest casts in one pass: nearest-even or stochastic c, saturating, no Inf or NaN (seen from the maximum; the
+// caller then does the block again in two passes). Float and fixed grids round by one float addition: x + 2^23 units is
+// rounded to whole units by the machine, to nearest-even, and its bits count them. Exact as long as the machine's rounding is
+// the default one and the unit is no subnormal (cast_f32.c sees to both) and x stays below 2^22 units, to which it is cut:
+// far beyond the grid's end.
+
+typedef enum Kind { FLOAT, DIRECT_FLOAT, FIXED } Kind; // direct: the lowest binade is float32's own
+
+INLINE float as_float(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE uint32_t as_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
+                 const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg, FxCountsF32 *counts) {
+    FxGridF32 g = *grid;
+    int32_t r = stochastic ? arg->bits : 0, M = g.mantissa_bits, k = 23 - M - r;
+    uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0, no_negative_zero = !g.negative_zero;
+    uint32_t saturated = 0, zeros_in = 0, zeros_out = 0, at_limit = 0, max = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[i] << 23, over, zero, limit, word;
+        int32_t random = stochastic ? (int32_t)R[i] : 0;
+        if (kind == FIXED) {
+            uint32_t most = low - ((uint32_t)(2 + r) << 23), v = (a < most ? a : most) | sign, magic = low - ((uint32_t)r << 23) + 0x400000;
+            int32_t n = (int32_t)(as_bits(as_float(v) + as_float(magic)) - magic);
+            n = stochastic ? (n + random) >> r : n;
+            int32_t c = n < g.low ? g.low : n;
+            c = c > g.high ? g.high : c;
+            word = out == VALUES ? as_bits((float)c * as_float(low - (23u << 23))) : (uint32_t)c;
+            over = c != n;
+            zero = c == 0;
+            limit = (c == g.low) | (c == g.high);
+        } else if (kind == DIRECT_FLOAT) {
+            uint32_t c = (a + half + (a >> k & odd)) >> k;
+            c = stochastic ? (c + (uint32_t)random) >> r : c;
+            over = c > g.limit;
+            c = c < g.limit ? c : g.limit;
+            zero = c == 0;
+            limit = c == g.limit;
+            sign = zero & no_negative_zero ? 0 : sign;
+            word = out == VALUES ? c << (23 - M) | sign : c | sign >> g.sign_shift;
+        } else {
+            uint32_t most = low + g.beyond, v = a < most ? a : most, top = v & EXPONENT;
+            top = top > low ? top : low;
+            uint32_t magic = top + ((uint32_t)k << 23);
+            float sum = as_float(v) + as_float(magic);
+            int32_t n = (int32_t)(as_bits(sum) - magic);
+            n = stochastic ? (n + random) >> r : n;
+            if (out == VALUES) {
+                uint32_t value = as_bits(stochastic ? (float)n * as_float(top - ((uint32_t)M << 23)) : sum - as_float(magic));
+                uint32_t end = low + g.limit_value;
+                over = value > end;
+                value = value < end ? value : end;
+                zero = value == 0;
+                limit = value == end;
+                sign = zero & no_negative_zero ? 0 : sign;
+                word = value | sign;
+            } else {
+                uint32_t c = ((top - low) >> (23 - M)) + (uint32_t)n;
+                over = c > g.limit;
+                c = c < g.limit ? c : g.limit;
+                zero = c == 0;
+                limit = c == g.limit;
+                sign = zero & no_negative_zero ? 0 : sign;
+                word = c | sign >> g.sign_shift;
+            }
+        }
+        store(y, out, i, word);
+        saturated += over;
+        zeros_in += a == 0;
+        zeros_out += zero;
+        at_limit += limit;
+        max = a > max ? a : max;
+    }
+    *counts = (FxCountsF32){saturated, zeros_out - zeros_in, zeros_in, zeros_out, 0, at_limit, max};
+}
+
+#define FUSED(name, out, kind, stochastic) \
+    static void name(void *y, X *x, Low *l, size_t count, G *g, X *R, Arg *a, Counts *c) { fuse(out, kind, stochastic, y, x, l, count, g, R, a, c); }
+
+FUSED(even_float_values, VALUES, FLOAT, false)
+FUSED(even_float_codes8, CODES8, FLOAT, false)
+FUSED(even_float_codes16, CODES16, FLOAT, false)
+FUSED(even_direct_values, VALUES, DIRECT_FLOAT, false)
+FUSED(even_direct_codes16, CODES16, DIRECT_FLOAT, false)
+FUSED(even_fixed_values, VALUES, FIXED, false)
+FUSED(even_fixed_codes8, CODES8, FIXED, false)
+FUSED(even_fixed_codes16, CODES16, FIXED, false)
+FUSED(stochastic_float_values, VALUES, FLOAT, true)
+FUSED(stochastic_float_codes8, CODES8, FLOAT, true)
+FUSED(stochastic_float_codes16, CODES16, FLOAT, true)
+FUSED(stochastic_direct_values, VALUES, DIRECT_FLOAT, true)
+FUSED(stochastic_direct_codes16, CODES16, DIRECT_FLOAT, true)
+FUSED(stochastic_fixed_values, VALUES, FIXED, true)
+FUSED(stochastic_fixed_codes8, CODES8, FIXED, true)
+FUSED(stochastic_fixed_codes16, CODES16, FIXED, true)
+
 static uint32_t max_finite(const uint32_t *x, size_t n) {
     uint32_t max = 0;
     for (size_t i = 0; i < n; i++) {
@@ -357,11 +400,14 @@ const FxKernelsF32 FX_KERNELS_F32_TABLE = {
               any_ceil, any_odd, any_equal, any_stochastic_a, any_stochastic_b, any_stochastic_c, any_below, any_sr_eps, NULL, NULL, NULL},
     .nearest_even = nearest_even, .nearest_even_fixed = nearest_even_fixed, .toward_zero = toward_zero,
     .stochastic_a = stochastic_a, .stochastic_a_fixed = stochastic_a_fixed,
-    .nearest_even_add = nearest_even_add, .nearest_even_add_fixed = nearest_even_add_fixed, .nearest_even_direct = nearest_even_direct,
-    .stochastic_c_add = stochastic_c_add, .stochastic_c_add_fixed = stochastic_c_add_fixed, .stochastic_c_direct = stochastic_c_direct,
     .stochastic_c = stochastic_c, .stochastic_c_fixed = stochastic_c_fixed,
     .values = values, .values_direct = values_direct, .codes8 = codes8, .codes16 = codes16, .codes32 = codes32,
     .values_fixed = values_fixed, .codes8_fixed = codes8_fixed, .codes16_fixed = codes16_fixed, .codes32_fixed = codes32_fixed,
+    .fused = {{{even_float_values, even_float_codes8, even_float_codes16},
+               {stochastic_float_values, stochastic_float_codes8, stochastic_float_codes16}},
+              {{even_direct_values, NULL, even_direct_codes16}, {stochastic_direct_values, NULL, stochastic_direct_codes16}},
+              {{even_fixed_values, even_fixed_codes8, even_fixed_codes16},
+               {stochastic_fixed_values, stochastic_fixed_codes8, stochastic_fixed_codes16}}},
     .max_finite = max_finite,
     .block_max = block_max,
 };

@@ -14,6 +14,7 @@ typedef struct FxGridF32 {
     bool is_fixed;
     int mantissa_bits;      // float grids
     uint32_t limit;         // float grids: largest finite magnitude code
+    uint32_t beyond;        // float grids, one pass: (exponent field above the limit's - lowest) << 23
     uint32_t limit_value;   // float32 bits of the largest finite value less those of 2^(lowest - 127)
     uint32_t over, inf, nan;                    // codes without sign of finite overflow, Inf, NaN
     int sign_shift;         // float grids: from float32's sign bit down to the code's
@@ -33,17 +34,20 @@ typedef void FxRoundF32(int32_t *n, const uint32_t *x, const int32_t *lowest, si
 typedef void FxFinishF32(void *y, const uint32_t *x, const int32_t *n, const int32_t *lowest, size_t count, const FxGridF32 *grid,
                          FxCountsF32 *counts);
 
+typedef void FxFusedF32(void *y, const uint32_t *x, const int32_t *lowest, size_t count, const FxGridF32 *grid, const uint32_t *R,
+                        const FxRoundArg *arg, FxCountsF32 *counts);
+
 typedef struct FxKernelsF32 {
     unsigned cpu;
     FxRoundF32 *round[FX_ROUND_MODES]; // 64-bit arithmetic by the laws of round_body.h, any number of random bits
     // 32-bit arithmetic for the commonest; random bits: r <= 28 - M on float grids, r <= 29 - W on fixed ones
     FxRoundF32 *nearest_even, *nearest_even_fixed, *toward_zero, *stochastic_a, *stochastic_a_fixed, *stochastic_c, *stochastic_c_fixed;
-    // the same by one float addition: M + r <= 21, low - M - r >= 2, fixed W + r <= 21; the ends within float32's exponents
-    FxRoundF32 *nearest_even_add, *nearest_even_add_fixed, *stochastic_c_add, *stochastic_c_add_fixed;
-    FxRoundF32 *nearest_even_direct, *stochastic_c_direct; // as values_direct; r <= 23 - M
     FxFinishF32 *values_direct; // float grids whose lowest binade is float32's: a value's bits are its code's
     FxFinishF32 *values, *codes8, *codes16, *codes32; // float grids
     FxFinishF32 *values_fixed, *codes8_fixed, *codes16_fixed, *codes32_fixed;
+    // One pass, saturating, for blocks without Inf and NaN: [float, float with float32's lowest binade, fixed][nearest-even,
+    // stochastic c][values, 8-bit, 16-bit codes]. The unit no subnormal; M + r <= 21, direct r <= 23 - M, fixed W + r <= 21.
+    FxFusedF32 *fused[3][2][3];
     uint32_t (*max_finite)(const uint32_t *x, size_t n); // bits of the largest finite magnitude
     // max[b]: the largest magnitude bits, Inf and NaN included, of elements b * block .. of n
     void (*block_max)(uint32_t *max, const uint32_t *x, size_t n, size_t block);
