@@ -206,47 +206,87 @@ bool fx_cast_f32(const FxCast *cast, const FxTensor *x, const FxTensor *y, size_
 }
 
 // The scale of one block from its largest magnitude's bits; Inf and NaN among them make it NaN.
-static FxScaleChoice block_scale(const FxQuantiser *q, uint32_t max, int emax) {
-    if (q->scale.parameter[0] == 0 && max >= 1u << 23 && max < 0xFFu << 23) { // floor, of a normal number: its field says all
-        int shared = (int)(max >> 23) - FIELD_BIAS - emax;
-        shared = shared < -127 ? -127 : shared;
-        return (FxScaleChoice){shared - q->grid.fraction, shared - q->grid.fraction, shared > 127};
-    }
+static FxScaleChoice block_scale(const FxQuantiser *q, uint32_t max) {
     FxNumber x = fx_number_f32(max);
     FxScaleInput in = {.max_abs = x.magnitude, .exponent = x.exponent, .is_float = true};
     if (x.class_of != FX_FINITE)
         return (FxScaleChoice){.invalid = true};
-    FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
-    choice.shift = choice.exponent;
-    return choice;
+    return fx_scale_choose(&q->scale, &q->grid, &in);
+}
+
+typedef struct Blocks {
+    size_t count;
+    uint32_t max[FX_BLOCK];
+    int32_t exponent[FX_BLOCK];
+    int32_t lowest[FX_BLOCK]; // one an element
+} Blocks;
+
+// Exponents by `floor` where all maxima are normal numbers: their fields say all. false if they are not.
+static bool floor_scales(Blocks *blocks, int emax, int fraction) {
+    uint32_t least = UINT32_MAX, most = 0;
+    for (size_t b = 0; b < blocks->count; b++) {
+        uint32_t max = blocks->max[b];
+        int32_t shared = (int32_t)(max >> 23) - FIELD_BIAS - emax;
+        blocks->exponent[b] = (shared < -127 ? -127 : shared) - fraction;
+        least = max < least ? max : least;
+        most = max > most ? max : most;
+    }
+    return least >= 1u << 23 && most < 0xFFu << 23 && (int)(most >> 23) - FIELD_BIAS - emax <= 127;
+}
+
+static bool any_scales(Blocks *blocks, const FxQuantiser *q) {
+    for (size_t b = 0; b < blocks->count; b++) {
+        FxScaleChoice choice = block_scale(q, blocks->max[b]);
+        if (choice.invalid)
+            return false;
+        blocks->exponent[b] = choice.exponent;
+    }
+    return true;
 }
 
 // The scales of up to FX_BLOCK elements; false if a block is beyond the kernels.
-static bool chunk_scales(Plan *p, const FxCast *cast, const uint32_t *x, size_t n, int emax, int32_t *exponent, int32_t *lowest) {
+static bool chunk_scales(Plan *p, const FxCast *cast, const uint32_t *x, size_t n, int emax, Blocks *blocks) {
     const FxQuantiser *q = cast->q;
     size_t block = (size_t)q->scale.block;
-    int least = FIELD_MOST, most = 0;
-    uint32_t max[FX_BLOCK];
-    p->kernels->block_max(max, x, n, block);
-    for (size_t b = 0; b * block < n; b++) {
-        FxScaleChoice choice = block_scale(q, max[b], emax);
-        if (choice.invalid || !in_range(p, choice.shift) || p->base + choice.shift == 1)
-            return false;
-        exponent[b] = choice.exponent;
-        least = p->base + choice.shift < least ? p->base + choice.shift : least;
-        most = p->base + choice.shift > most ? p->base + choice.shift : most;
-        size_t end = n - b * block < block ? n : (b + 1) * block;
-        for (size_t i = b * block; i < end; i++)
-            lowest[i] = p->base + choice.shift;
+    int least = FIELD_MOST, most = -FIELD_MOST;
+    blocks->count = (n + block - 1) / block;
+    p->kernels->block_max(blocks->max, x, n, block);
+    if (!(q->scale.parameter[0] == 0 && floor_scales(blocks, emax, q->grid.fraction)) && !any_scales(blocks, q))
+        return false;
+    for (size_t b = 0; b < blocks->count; b++) {
+        int e = blocks->exponent[b];
+        least = e < least ? e : least;
+        most = e > most ? e : most;
     }
-    fuse(p, cast, least, most);
+    if (!in_range(p, least) || !in_range(p, most) || p->base + least == 1)
+        return false;
+    fuse(p, cast, p->base + least, p->base + most);
+    for (size_t b = 0; b < blocks->count; b++) {
+        size_t length = n - b * block < block ? n - b * block : block;
+        int32_t lowest = p->base + blocks->exponent[b], *to = blocks->lowest + b * block;
+        if (length == 32) // a length that the compiler knows
+            for (size_t i = 0; i < 32; i++)
+                to[i] = lowest;
+        else
+            for (size_t i = 0; i < length; i++)
+                to[i] = lowest;
+    }
     return true;
+}
+
+static void note_blocks(const Blocks *blocks, size_t group, int fraction, const FxOutput *y) {
+    for (size_t b = 0; y->exponents && b < blocks->count; b++)
+        y->exponents[group + b] = blocks->exponent[b];
+    for (size_t b = 0; y->scales && b < blocks->count; b++)
+        y->scales[group + b] = 0;
+    for (size_t b = 0; y->mx && b < blocks->count; b++)
+        y->mx[group + b] = (uint8_t)(blocks->exponent[b] + fraction + 127);
 }
 
 bool fx_blocks_f32(const FxCast *start, const FxArray *x, size_t first, size_t n, size_t group, const FxOutput *y, FxStats *stats) {
     const FxQuantiser *q = start->q;
     size_t block = (size_t)q->scale.block, whole = FX_BLOCK / block * block;
-    int32_t exponent[FX_BLOCK], lowest[FX_BLOCK];
+    Blocks blocks;
     Plan p;
     if (x->type != FX_FLOAT32 || block > FX_BLOCK || y->values64 || !(y->codes || y->values) || !plan(&p, start))
         return false;
@@ -257,16 +297,9 @@ bool fx_blocks_f32(const FxCast *start, const FxArray *x, size_t first, size_t n
     for (size_t i = first; i < first + n; i += whole) {
         size_t take = first + n - i < whole ? first + n - i : whole;
         FxStats part = {.n = take};
-        if (chunk_scales(&p, start, bits + i, take, emax, exponent, lowest)) {
-            cast_chunk(&p, start, bits + i, lowest, start->element0 + i, i, take, &part);
-            for (size_t b = 0; b * block < take; b++) {
-                if (y->exponents)
-                    y->exponents[group + b] = exponent[b];
-                if (y->scales)
-                    y->scales[group + b] = 0;
-                if (y->mx)
-                    y->mx[group + b] = (uint8_t)(exponent[b] + q->grid.fraction + 127);
-            }
+        if (chunk_scales(&p, start, bits + i, take, emax, &blocks)) {
+            cast_chunk(&p, start, bits + i, blocks.lowest, start->element0 + i, i, take, &part);
+            note_blocks(&blocks, group, q->grid.fraction, y);
             fx_stats_add(stats, &part);
         } else {
             for (size_t b = 0; b * block < take; b++)

@@ -287,7 +287,7 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const ui
     FxGridF32 g = *grid;
     int32_t r = stochastic ? arg->bits : 0, M = g.mantissa_bits, k = 23 - M - r;
     uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0, no_negative_zero = !g.negative_zero;
-    uint32_t saturated = 0, zeros_in = 0, zeros_out = 0, at_limit = 0, max = 0;
+    uint32_t saturated = 0, nonzero_in = 0, zeros_out = 0, at_limit = 0, max = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[i] << 23, over, zero, limit, word;
         int32_t random = stochastic ? (int32_t)R[i] : 0;
@@ -338,11 +338,12 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const ui
         }
         store(y, out, i, word);
         saturated += over;
-        zeros_in += a == 0;
+        nonzero_in += a < 1 ? a : 1;
         zeros_out += zero;
         at_limit += limit;
         max = a > max ? a : max;
     }
+    uint32_t zeros_in = (uint32_t)count - nonzero_in;
     *counts = (FxCountsF32){saturated, zeros_out - zeros_in, zeros_in, zeros_out, 0, at_limit, max};
 }
 
