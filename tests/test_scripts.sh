@@ -51,7 +51,7 @@ test_help() {
 }
 
 test_shellcheck() {
-    run shellcheck --severity=warning "$scripts"/*.sh "$top/tests/test_scripts.sh" "$top/.ci/run"
+    run shellcheck --severity=warning "$scripts"/*.sh "$top"/tests/test_{scripts,install,quantize}.sh "$top/.ci/run"
     check "shellcheck finds nothing" exited 0
 }
 
