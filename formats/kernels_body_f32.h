@@ -282,68 +282,72 @@ INLINE uint32_t as_bits(float x) {
     return bits;
 }
 
+// Counts without comparisons, which cost more: the number of v > end, v <= end + 1, is the sum of max(v, end) - end.
+INLINE uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+INLINE uint32_t larger(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
+// Where -0 does not exist, its pattern was written for a negative that became zero.
+INLINE void clear_negative_zeros(Out out, void *restrict y, size_t count, uint32_t pattern) {
+    for (size_t i = 0; i < count; i++) {
+        uint32_t word = out == CODES8 ? ((uint8_t *)y)[i] : out == CODES16 ? ((uint16_t *)y)[i] : ((uint32_t *)y)[i];
+        store(y, out, i, word == pattern ? 0 : word);
+    }
+}
+
 INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
                  const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg, FxCountsF32 *counts) {
     FxGridF32 g = *grid;
     int32_t r = stochastic ? arg->bits : 0, M = g.mantissa_bits, k = 23 - M - r;
-    uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0, no_negative_zero = !g.negative_zero;
-    uint32_t saturated = 0, nonzero_in = 0, zeros_out = 0, at_limit = 0, max = 0;
+    uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0;
+    uint32_t saturated = 0, at_limit = 0, nonzero_in = 0, nonzero_out = 0, max = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[i] << 23, over, zero, limit, word;
+        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[i] << 23, word;
         int32_t random = stochastic ? (int32_t)R[i] : 0;
         if (kind == FIXED) {
-            uint32_t most = low - ((uint32_t)(2 + r) << 23), v = (a < most ? a : most) | sign, magic = low - ((uint32_t)r << 23) + 0x400000;
-            int32_t n = (int32_t)(as_bits(as_float(v) + as_float(magic)) - magic);
+            uint32_t most = low - ((uint32_t)(2 + r) << 23), magic = low - ((uint32_t)r << 23) + 0x400000;
+            int32_t n = (int32_t)(as_bits(as_float(smaller(a, most) | sign) + as_float(magic)) - magic);
             n = stochastic ? (n + random) >> r : n;
             int32_t c = n < g.low ? g.low : n;
             c = c > g.high ? g.high : c;
             word = out == VALUES ? as_bits((float)c * as_float(low - (23u << 23))) : (uint32_t)c;
-            over = c != n;
-            zero = c == 0;
-            limit = (c == g.low) | (c == g.high);
-        } else if (kind == DIRECT_FLOAT) {
-            uint32_t c = (a + half + (a >> k & odd)) >> k;
-            c = stochastic ? (c + (uint32_t)random) >> r : c;
-            over = c > g.limit;
-            c = c < g.limit ? c : g.limit;
-            zero = c == 0;
-            limit = c == g.limit;
-            sign = zero & no_negative_zero ? 0 : sign;
-            word = out == VALUES ? c << (23 - M) | sign : c | sign >> g.sign_shift;
+            saturated += c != n;
+            at_limit += (c == g.low) | (c == g.high);
+            nonzero_out += smaller((uint32_t)c, 1);
         } else {
-            uint32_t most = low + g.beyond, v = a < most ? a : most, top = v & EXPONENT;
-            top = top > low ? top : low;
-            uint32_t magic = top + ((uint32_t)k << 23);
-            float sum = as_float(v) + as_float(magic);
-            int32_t n = (int32_t)(as_bits(sum) - magic);
-            n = stochastic ? (n + random) >> r : n;
-            if (out == VALUES) {
-                uint32_t value = as_bits(stochastic ? (float)n * as_float(top - ((uint32_t)M << 23)) : sum - as_float(magic));
-                uint32_t end = low + g.limit_value;
-                over = value > end;
-                value = value < end ? value : end;
-                zero = value == 0;
-                limit = value == end;
-                sign = zero & no_negative_zero ? 0 : sign;
-                word = value | sign;
+            uint32_t most = low + g.beyond, v = kind == FLOAT ? smaller(a, most) : a, top = larger(v & EXPONENT, low), end = g.limit, c;
+            if (kind == DIRECT_FLOAT) {
+                c = (a + half + (a >> k & odd)) >> k;
+                c = stochastic ? (c + (uint32_t)random) >> r : c;
             } else {
-                uint32_t c = ((top - low) >> (23 - M)) + (uint32_t)n;
-                over = c > g.limit;
-                c = c < g.limit ? c : g.limit;
-                zero = c == 0;
-                limit = c == g.limit;
-                sign = zero & no_negative_zero ? 0 : sign;
-                word = c | sign >> g.sign_shift;
+                uint32_t magic = top + ((uint32_t)k << 23);
+                float sum = as_float(v) + as_float(magic);
+                int32_t n = (int32_t)(as_bits(sum) - magic);
+                n = stochastic ? (n + random) >> r : n;
+                c = ((top - low) >> (23 - M)) + (uint32_t)n;
+                if (out == VALUES) { // the same in float32's bits
+                    c = as_bits(stochastic ? (float)n * as_float(top - ((uint32_t)M << 23)) : sum - as_float(magic));
+                    end = low + g.limit_value;
+                }
             }
+            c = smaller(c, end + 1);
+            saturated += larger(c, end) - end;
+            c = smaller(c, end);
+            at_limit += larger(c, end - 1) - (end - 1);
+            nonzero_out += smaller(c, 1);
+            word = out != VALUES ? c | sign >> g.sign_shift : (kind == DIRECT_FLOAT ? c << (23 - M) : c) | sign;
         }
         store(y, out, i, word);
-        saturated += over;
-        nonzero_in += a < 1 ? a : 1;
-        zeros_out += zero;
-        at_limit += limit;
-        max = a > max ? a : max;
+        nonzero_in += smaller(a, 1);
+        max = larger(a, max);
     }
-    uint32_t zeros_in = (uint32_t)count - nonzero_in;
+    if (kind != FIXED && !g.negative_zero)
+        clear_negative_zeros(out, y, count, out == VALUES ? 0x80000000 : 0x80000000u >> g.sign_shift);
+    uint32_t zeros_in = (uint32_t)count - nonzero_in, zeros_out = (uint32_t)count - nonzero_out;
     *counts = (FxCountsF32){saturated, zeros_out - zeros_in, zeros_in, zeros_out, 0, at_limit, max};
 }
 
