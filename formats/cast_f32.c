@@ -73,18 +73,11 @@ static bool adds_to_nearest(void) {
 }
 
 static FxRoundF32 *rounding_of(const Plan *p, const FxQuantiser *q, int r) {
-    const FxKernelsF32 *k = p->kernels;
-    const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
-    bool fixed = p->grid.is_fixed, few = fixed ? r <= 29 - q->grid.bits : r <= 28 - q->grid.mantissa_bits;
-    if (q->rounding.mode == FX_ROUND_NEAREST_EVEN)
-        return fixed ? k->nearest_even_fixed : k->nearest_even;
-    if (!strcmp(mode->name, "toward-zero") && !fixed)
-        return k->toward_zero;
-    if (mode->law && few && !strcmp(mode->law, "a"))
-        return fixed ? k->stochastic_a_fixed : k->stochastic_a;
-    if (mode->law && few && !strcmp(mode->law, "c"))
-        return fixed ? k->stochastic_c_fixed : k->stochastic_c;
-    return k->round[q->rounding.mode];
+    int mode = q->rounding.mode;
+    bool few = !p->draws || r <= (p->grid.is_fixed ? 29 - q->grid.bits : 28 - q->grid.mantissa_bits);
+    if (r == 32 && fx_round_modes[mode].law && !strcmp(fx_round_modes[mode].law, "c"))
+        return p->kernels->stochastic_c32;
+    return few && p->kernels->few[mode] ? p->kernels->few[mode] : p->kernels->round[mode];
 }
 
 // The one-pass kernel of every output, where all have one. least, most: the range of `lowest` that will be used.

@@ -27,7 +27,8 @@ INLINE int32_t drop(int32_t e, int32_t low, const FxGridF32 *grid, bool fixed) {
 }
 
 // ---- 32-bit rounding: mantissas moved up by 6 bits stay below 2^30. Shifts are cut at 31, beyond which nothing changes
-// (v / 2^31 is below one half), and at 1, below which a fixed grid saturates anyway.
+// (v / 2^31 is below one half, and not 0 where v is not), and at 1, below which a fixed grid saturates anyway. v: the
+// magnitude on float grids for laws that do not look at the sign, else the signed number.
 
 enum { UP = 6 };
 
@@ -35,8 +36,17 @@ INLINE int32_t cut(int32_t shift) {
     return shift > 31 ? 31 : shift < 1 ? 1 : shift;
 }
 
+// (v + most of a step) / 2^k by floor; unsigned, since a magnitude's sum may pass 2^31.
+INLINE int32_t raised(int32_t v, uint32_t by, int32_t k) {
+    return (int32_t)(((uint32_t)v + by) >> k);
+}
+
 INLINE int32_t even(int32_t v, int32_t k) {
     return (v + ((INT32_C(1) << (k - 1)) - 1) + ((v >> k) & 1)) >> k;
+}
+
+INLINE int32_t half_of(int32_t k) {
+    return INT32_C(1) << (k - 1);
 }
 
 typedef int32_t Law32(int32_t v, int32_t shift, int32_t R, int32_t r);
@@ -46,9 +56,36 @@ INLINE int32_t law_nearest_even(int32_t v, int32_t shift, int32_t R, int32_t r) 
     return even(v, cut(shift));
 }
 
-INLINE int32_t law_toward_zero(int32_t v, int32_t shift, int32_t R, int32_t r) {
+INLINE int32_t law_nearest_up(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return (v + half_of(cut(shift))) >> cut(shift);
+}
+
+INLINE int32_t law_nearest_down(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return (v + half_of(cut(shift)) - 1) >> cut(shift);
+}
+
+INLINE int32_t law_floor(int32_t v, int32_t shift, int32_t R, int32_t r) {
     (void)R, (void)r;
     return v >> cut(shift);
+}
+
+INLINE int32_t law_ceil(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return -(-v >> cut(shift));
+}
+
+INLINE int32_t law_odd(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    int32_t k = cut(shift), q = v >> k;
+    return q | ((v & (int32_t)((UINT32_C(1) << k) - 1)) != 0);
+}
+
+// Magnitudes alone.
+INLINE int32_t law_away(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)R, (void)r;
+    return raised(v, (UINT32_C(1) << cut(shift)) - 1, cut(shift));
 }
 
 // (fraction cut to r bits + R) / 2^r by floor; on magnitudes and on signed numbers alike.
@@ -60,16 +97,31 @@ INLINE int32_t law_stochastic_c(int32_t v, int32_t shift, int32_t R, int32_t r) 
     return (even(v, cut(shift - r)) + R) >> r;
 }
 
-INLINE void round32(Law32 *law, bool fixed, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count, const FxGridF32 *grid,
-                    const uint32_t *restrict R, const FxRoundArg *arg) {
+// 32 random bits: the fraction as 32 bits, up where adding R carries. Exact down to a step of 2^31; below, to nearest-even.
+INLINE int32_t law_stochastic_c32(int32_t v, int32_t shift, int32_t R, int32_t r) {
+    (void)r;
+    int32_t near = shift > 31 ? 31 : shift < 1 ? 1 : shift, far = shift > 32 ? shift - 32 : 0;
+    far = far < 31 ? far : 31;
+    int32_t rounded = far > 0 ? even(v, far > 0 ? far : 1) : v;
+    uint32_t fraction = shift > 31 ? (uint32_t)rounded : (uint32_t)v << (32 - near);
+    uint32_t carry = fraction + (uint32_t)R < fraction, whole = (v < 0) & (shift > 31) & (rounded == 0); // a fraction of 1
+    return (v >> near) + (int32_t)(carry | whole);
+}
+
+// by_sign: the law looks at the sign, or the grid does; magnitude laws get the sign back afterwards.
+INLINE void round32(Law32 *law, bool by_sign, bool fixed, int32_t *restrict n, const uint32_t *restrict x, const int32_t *restrict lowest,
+                    size_t count, const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg) {
     FxGridF32 g = *grid;
     int32_t r = arg->bits;
     for (size_t i = 0; i < count; i++) {
         uint32_t a = x[i] & 0x7FFFFFFF;
-        int32_t v = (int32_t)(mantissa(a) << UP), shift = drop(field(a), lowest[i], &g, fixed) + UP;
-        if (fixed)
-            v = x[i] >> 31 ? -v : v;
-        n[i] = law(v, shift, R ? (int32_t)R[i] : 0, r);
+        int32_t v = (int32_t)(mantissa(a) << UP), shift = drop(field(a), lowest[i], &g, fixed) + UP, negative = (int32_t)x[i] >> 31;
+        if (by_sign)
+            v = (v ^ negative) - negative;
+        int32_t q = law(v, shift, R ? (int32_t)R[i] : 0, r);
+        if (by_sign != fixed) // a float grid wants the magnitude, a fixed one the sign
+            q = (q ^ negative) - negative;
+        n[i] = q;
     }
 }
 
@@ -79,13 +131,27 @@ typedef const int32_t Low;
 typedef const FxGridF32 G;
 typedef const FxRoundArg Arg;
 
-static void nearest_even(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_nearest_even, false, n, x, l, count, g, R, a); }
-static void nearest_even_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_nearest_even, true, n, x, l, count, g, R, a); }
-static void toward_zero(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_toward_zero, false, n, x, l, count, g, R, a); }
-static void stochastic_a(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_a, false, n, x, l, count, g, R, a); }
-static void stochastic_a_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_a, true, n, x, l, count, g, R, a); }
-static void stochastic_c(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, false, n, x, l, count, g, R, a); }
-static void stochastic_c_fixed(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { round32(law_stochastic_c, true, n, x, l, count, g, R, a); }
+#define ROUND32(name, law, float_by_sign, fixed_by_sign) \
+    static void name(N *n, X *x, Low *l, size_t count, G *g, X *R, Arg *a) { \
+        if (g->is_fixed) \
+            round32(law, fixed_by_sign, true, n, x, l, count, g, R, a); \
+        else \
+            round32(law, float_by_sign, false, n, x, l, count, g, R, a); \
+    }
+
+ROUND32(few_nearest_even, law_nearest_even, false, false)
+ROUND32(few_nearest_away, law_nearest_up, false, false)   // of the magnitude
+ROUND32(few_nearest_zero, law_nearest_down, false, false) // of the magnitude
+ROUND32(few_nearest_up, law_nearest_up, true, true)
+ROUND32(few_nearest_down, law_nearest_down, true, true)
+ROUND32(few_toward_zero, law_floor, false, false)         // of the magnitude
+ROUND32(few_away, law_away, false, false)
+ROUND32(few_floor, law_floor, true, true)
+ROUND32(few_ceil, law_ceil, true, true)
+ROUND32(few_odd, law_odd, false, false)
+ROUND32(few_stochastic_a, law_stochastic_a, false, true)
+ROUND32(few_stochastic_c, law_stochastic_c, false, true)
+ROUND32(whole_stochastic_c, law_stochastic_c32, false, true)
 
 // ---- 64-bit rounding by the laws of round_body.h: mantissas moved up by 36 bits; bits beyond a shift of 62 stay as a
 // sticky one, as in fx_round.
@@ -122,16 +188,6 @@ INLINE void round64(FxRoundShift *law, bool magnitude, bool fixed, int32_t *rest
             round64(law, magnitude, false, n, x, l, count, g, R, a); \
     }
 
-ROUND64(any_nearest_even, round_nearest_even, false)
-ROUND64(any_nearest_away, round_nearest_away, false)
-ROUND64(any_nearest_zero, round_nearest_zero, false)
-ROUND64(any_nearest_up, round_nearest_up, false)
-ROUND64(any_nearest_down, round_nearest_down, false)
-ROUND64(any_toward_zero, round_toward_zero, false)
-ROUND64(any_away, round_away, false)
-ROUND64(any_floor, round_floor, false)
-ROUND64(any_ceil, round_ceil, false)
-ROUND64(any_odd, round_odd, false)
 ROUND64(any_equal, round_equal, false)
 ROUND64(any_stochastic_a, round_stochastic_a, true)
 ROUND64(any_stochastic_b, round_stochastic_b, true)
@@ -401,11 +457,11 @@ static void block_max(uint32_t *max, const uint32_t *x, size_t n, size_t block) 
 const FxKernelsF32 FX_KERNELS_F32_TABLE = {
     .cpu = FX_KERNELS_F32_CPU,
     // in the order of fx_round_modes; those that need integers or a direction have none
-    .round = {any_nearest_even, any_nearest_away, any_nearest_zero, any_nearest_up, any_nearest_down, any_toward_zero, any_away, any_floor,
-              any_ceil, any_odd, any_equal, any_stochastic_a, any_stochastic_b, any_stochastic_c, any_below, any_sr_eps, NULL, NULL, NULL},
-    .nearest_even = nearest_even, .nearest_even_fixed = nearest_even_fixed, .toward_zero = toward_zero,
-    .stochastic_a = stochastic_a, .stochastic_a_fixed = stochastic_a_fixed,
-    .stochastic_c = stochastic_c, .stochastic_c_fixed = stochastic_c_fixed,
+    .few = {few_nearest_even, few_nearest_away, few_nearest_zero, few_nearest_up, few_nearest_down, few_toward_zero, few_away, few_floor,
+            few_ceil, few_odd, NULL, few_stochastic_a, NULL, few_stochastic_c, NULL, NULL, NULL, NULL, NULL},
+    .round = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, any_equal, any_stochastic_a, any_stochastic_b, any_stochastic_c,
+              any_below, any_sr_eps, NULL, NULL, NULL},
+    .stochastic_c32 = whole_stochastic_c,
     .values = values, .values_direct = values_direct, .codes8 = codes8, .codes16 = codes16, .codes32 = codes32,
     .values_fixed = values_fixed, .codes8_fixed = codes8_fixed, .codes16_fixed = codes16_fixed, .codes32_fixed = codes32_fixed,
     .fused = {{{even_float_values, even_float_codes8, even_float_codes16},

@@ -39,9 +39,9 @@ typedef void FxFusedF32(void *y, const uint32_t *x, const int32_t *lowest, size_
 
 typedef struct FxKernelsF32 {
     unsigned cpu;
-    FxRoundF32 *round[FX_ROUND_MODES]; // 64-bit arithmetic by the laws of round_body.h, any number of random bits
-    // 32-bit arithmetic for the commonest; random bits: r <= 28 - M on float grids, r <= 29 - W on fixed ones
-    FxRoundF32 *nearest_even, *nearest_even_fixed, *toward_zero, *stochastic_a, *stochastic_a_fixed, *stochastic_c, *stochastic_c_fixed;
+    FxRoundF32 *few[FX_ROUND_MODES];   // 32-bit arithmetic; random bits: r <= 28 - M on float grids, r <= 29 - W on fixed ones
+    FxRoundF32 *round[FX_ROUND_MODES]; // 64-bit arithmetic by the laws of round_body.h, where `few` has none or too few bits
+    FxRoundF32 *stochastic_c32;        // stochastic c of 32 random bits, in 32-bit arithmetic
     FxFinishF32 *values_direct; // float grids whose lowest binade is float32's: a value's bits are its code's
     FxFinishF32 *values, *codes8, *codes16, *codes32; // float grids
     FxFinishF32 *values_fixed, *codes8_fixed, *codes16_fixed, *codes32_fixed;
