@@ -43,7 +43,7 @@ static const Wrong values[] = {
     {{"error.grid=fixd8"}, "error.grid", "fixed"},
     {{"error.scale=shift-units"}, "shift-units", "shift-unit"},
     {{"error.rounding=up"}, "error.rounding", "nearest-even|away|zero|up|down"},
-    {{"error.overflow=clip"}, "\"clip\"", "saturate, wrap"},
+    {{"error.overflow=clip"}, "\"clip\"", "saturate, propagate, inf, wrap"},
     {{"accumulator.kind=saturate:1"}, "\"saturate:1\"", "N 2..62"},
     {{"accumulator.forward.outer=outer"}, "\"outer\"", "exact, wrap:N, saturate:N"},
     {{"accumulator.chunk=0"}, "accumulator.chunk: \"0\"", "from 1 to 1048576"},
@@ -123,6 +123,15 @@ static const Wrong pairs[] = {
     {{"error.gamma=2", "error.scale=max"}, "error.q = fixed8f7@max", "shift family"},
     {{"logits.q=fixed8f7@max"}, "logits.q = fixed8f7@max", "fixed grid of constant scale"},
     {{"logits.q=ternary"}, "logits.q = ternary", "fixed grid of constant scale"},
+    // formats that training does not know yet
+    {{"error.q=e4m3fn"}, "error.q = e4m3fn@const:0", "fixed, binary or ternary"},
+    {{"activation.grid=log2:b4:fsr1"}, "activation.q = log2:b4:fsr1", "fixed, binary or ternary"},
+    {{"activation.q=fixed8f6@block32"}, "activation.q = fixed8f6@block32:floor", "one power-of-two scale a tensor"},
+    {{"error.q=fixed8@max.channel"}, "error.q = fixed8f7@max.channel", "one power-of-two scale a tensor"},
+    {{"error.q=fixed8@real-max"}, "error.q = fixed8f7@real-max", "one power-of-two scale a tensor"},
+    {{"activation.q=fixed16t@autoflex"}, "activation.q = fixed16f15t@autoflex:-31:0", "const, alpha, max or shift rules"},
+    {{"activation.q=fixed10@overflow"}, "activation.q = fixed10f9@overflow:5:100:100", "const, alpha, max or shift rules"},
+    {{"activation.q=fixed8@max-mean"}, "activation.q = fixed8f7@max-mean", "const, alpha, max or shift rules"},
 };
 
 static void check_wrong(const Wrong *w) {
