@@ -74,7 +74,7 @@ static bool adds_to_nearest(void) {
 
 static FxRoundF32 *rounding_of(const Plan *p, const FxQuantiser *q, int r) {
     int mode = q->rounding.mode;
-    bool few = !p->draws || r <= (p->grid.is_fixed ? 29 - q->grid.bits : 28 - q->grid.mantissa_bits);
+    bool few = !p->draws || r <= (p->grid.is_fixed ? 28 - q->grid.bits : 28 - q->grid.mantissa_bits);
     if (r == 32 && fx_round_modes[mode].law && !strcmp(fx_round_modes[mode].law, "c"))
         return p->kernels->stochastic_c32;
     return few && p->kernels->few[mode] ? p->kernels->few[mode] : p->kernels->round[mode];
@@ -104,7 +104,7 @@ static bool plan(Plan *p, const FxCast *cast) {
     const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
     bool fixed = fx_grid_is_fixed(&q->grid) && q->grid.bits <= 24 && q->overflow == FX_OVERFLOW_SATURATE;
     // there the sign decides what an overflow becomes
-    bool by_sign = q->overflow == FX_OVERFLOW_INF && (!strcmp(mode->name, "floor") || !strcmp(mode->name, "ceil"));
+    bool by_sign = q->overflow == FX_OVERFLOW_INF && !(mode->needs & FX_ROUND_HOLDS_POSITIVE) != !(mode->needs & FX_ROUND_HOLDS_NEGATIVE);
     if (q->rounding.own || (mode->needs & (FX_ROUND_DIRECTION | FX_ROUND_INTEGER)) || q->scale.rule->real || by_sign ||
         !(fixed || has_float_kernels(q)))
         return false;
@@ -139,7 +139,7 @@ static bool add_output(Plan *p, void *data, FxType type) {
 static bool in_range(const Plan *p, int shift) {
     int lowest = p->base + shift;
     if (p->grid.is_fixed)
-        return lowest - 23 >= 1 && lowest - 23 <= FIELD_MOST;
+        return lowest - 23 >= 1 && lowest - 23 + 31 - __builtin_clz((uint32_t)p->grid.high) <= FIELD_MOST;
     int least = p->has_values && lowest != 1 ? lowest - p->grid.mantissa_bits : lowest;
     int most = p->has_values && lowest != 1 ? lowest + (int)(p->grid.limit >> p->grid.mantissa_bits) : lowest;
     return least >= 1 && most <= FIELD_MOST;
@@ -214,14 +214,15 @@ typedef struct Blocks {
     int32_t lowest[FX_BLOCK]; // one an element
 } Blocks;
 
-// Exponents by `floor` where all maxima are normal numbers: their fields say all. false if they are not.
+// Exponents by `floor` where all maxima are normal numbers, whose fields say all, or 0. false if one is not.
 static bool floor_scales(Blocks *blocks, int emax, int fraction) {
     uint32_t least = UINT32_MAX, most = 0;
     for (size_t b = 0; b < blocks->count; b++) {
         uint32_t max = blocks->max[b];
         int32_t shared = (int32_t)(max >> 23) - FIELD_BIAS - emax;
-        blocks->exponent[b] = (shared < -127 ? -127 : shared) - fraction;
-        least = max < least ? max : least;
+        blocks->exponent[b] = (shared < -127 || max == 0 ? -127 : shared) - fraction;
+        uint32_t nonzero = max == 0 ? UINT32_MAX : max;
+        least = nonzero < least ? nonzero : least;
         most = max > most ? max : most;
     }
     return least >= 1u << 23 && most < 0xFFu << 23 && (int)(most >> 23) - FIELD_BIAS - emax <= 127;
@@ -247,16 +248,18 @@ static bool chunk_scales(Plan *p, const FxCast *cast, const uint32_t *x, size_t 
     if (!(q->scale.parameter[0] == 0 && floor_scales(blocks, emax, q->grid.fraction)) && !any_scales(blocks, q))
         return false;
     for (size_t b = 0; b < blocks->count; b++) {
-        int e = blocks->exponent[b];
-        least = e < least ? e : least;
-        most = e > most ? e : most;
+        int e = blocks->exponent[b], zero = blocks->max[b] == 0;
+        least = !zero && e < least ? e : least;
+        most = !zero && e > most ? e : most;
     }
+    if (most < least) // zeros alone
+        least = most = 0;
     if (!in_range(p, least) || !in_range(p, most) || p->base + least == 1)
         return false;
     fuse(p, cast, p->base + least, p->base + most);
     for (size_t b = 0; b < blocks->count; b++) {
         size_t length = n - b * block < block ? n - b * block : block;
-        int32_t lowest = p->base + blocks->exponent[b], *to = blocks->lowest + b * block;
+        int32_t lowest = p->base + (blocks->max[b] ? blocks->exponent[b] : most), *to = blocks->lowest + b * block;
         if (length == 32) // a length that the compiler knows
             for (size_t i = 0; i < 32; i++)
                 to[i] = lowest;

@@ -347,10 +347,17 @@ static void add_rules(Text *t, const FxQuantiser *q) {
     }
 }
 
+// Of a grid of somebody's own nothing is known but what its table line says.
+static bool is_built_in(const FxGridKind *kind) {
+    for (int i = 0; fx_grid_kind(i); i++)
+        if (fx_grid_kind(i) == kind)
+            return true;
+    return false;
+}
+
 size_t fx_quantiser_explain(char *out, size_t size, const FxQuantiser *q) {
     Text t = {out, size, 0};
     char text[FX_QUANTISER_TEXT];
-    FxCodes codes = fx_codes_positive(&q->grid);
     if (size)
         out[0] = 0;
     fx_quantiser_print(text, q);
@@ -359,10 +366,13 @@ size_t fx_quantiser_explain(char *out, size_t size, const FxQuantiser *q) {
     q->grid.kind->print(text, sizeof text, &q->grid);
     add(&t, "%s%s%s\n", text, q->grid.exponent_bits ? "" : ": ", q->grid.exponent_bits ? "" : q->grid.kind->help);
     add_code(&t, &q->grid);
-    add_range(&t, q, codes);
-    add_precision(&t, q, codes);
-    add_special(&t, &q->grid, codes);
-    add_overflow(&t, q, codes);
+    if (is_built_in(q->grid.kind)) {
+        FxCodes codes = fx_codes_positive(&q->grid);
+        add_range(&t, q, codes);
+        add_precision(&t, q, codes);
+        add_special(&t, &q->grid, codes);
+        add_overflow(&t, q, codes);
+    }
     add_rules(&t, q);
     return t.length;
 }

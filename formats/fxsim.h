@@ -64,13 +64,13 @@ typedef struct FxNumber {
 } FxNumber;
 
 // An input array, row-major [samples][...][channels]. Elements: float32, float64, or integers of value
-// x * 2^exponent with |x| < 2^62.
+// x * 2^exponent with |x| < 2^62 and |exponent| <= 2^20. Aligned as its elements ask for.
 typedef struct FxArray {
     const void *data;
     FxType type;
     size_t count;
     int exponent;    // integers only; 0 for floats
-    size_t samples;  // groups of scale .sample; 0 means 1; divides count
+    size_t samples;  // groups of scale .sample and what max-mean averages over; 0 means 1; divides count
     size_t channels; // length of the last axis: groups of scale .channel, rows that blocks do not cross; 0 means count
     const int8_t *direction; // signs of the amounts that were subtracted, one an element: signed-sr-eps alone reads them
 } FxArray;
@@ -80,7 +80,7 @@ typedef struct FxArray {
 typedef struct FxQuantiser FxQuantiser;
 typedef struct FxExtension FxExtension; // roundings and grids of your own, below
 
-enum { FX_QUANTISER_TEXT = 160 }; // longest canonical text with its 0
+enum { FX_QUANTISER_TEXT = 176 }; // longest canonical text with its 0
 
 // Parses a quantiser's text. own: NULL or tables that must outlive the quantiser. Errors: FX_EXIT_USAGE, the text names
 // what is known; NULL is returned. The result is never changed by any call: share it between threads.
@@ -94,23 +94,23 @@ FX_PUBLIC void fx_quantiser_print(char text[FX_QUANTISER_TEXT], const FxQuantise
 // Returns the length of the whole text, as snprintf does.
 FX_PUBLIC size_t fx_quantiser_explain(char *out, size_t size, const FxQuantiser *q);
 
-// The narrowest type that holds every code. Codes of fixed grids, binary and ternary are signed integers; codes of all
-// other grids are bit patterns, unsigned.
+// The type of the codes. Codes of fixed grids, binary and ternary are integers, in the first of int8, uint8, int16, int32,
+// int64 that holds them all; codes of all other grids are bit patterns in uint8, uint16 or uint32.
 FX_PUBLIC FxType fx_quantiser_type(const FxQuantiser *q);
 // Bits of a code's pattern.
 FX_PUBLIC int fx_quantiser_bits(const FxQuantiser *q);
 // Whether codes are bit patterns.
 FX_PUBLIC bool fx_quantiser_has_patterns(const FxQuantiser *q);
-// Whether the scale needs the whole group before the first element can be rounded.
+// Whether the first element of an array can only be rounded once the last has been seen; false for blocks.
 FX_PUBLIC bool fx_quantiser_reads_all(const FxQuantiser *q);
 // Whether random bits are drawn.
 FX_PUBLIC bool fx_quantiser_draws(const FxQuantiser *q);
 
-// Groups of an array, each with its own exponent. Errors: FX_EXIT_USAGE when samples or channels do not divide count.
+// Groups of an array, each with its own exponent; none in an empty array. Errors: FX_EXIT_USAGE when samples or channels do not divide count.
 FX_PUBLIC int fx_quantiser_groups(size_t *groups, const FxQuantiser *q, const FxArray *x, FxError *err);
 
 // The exact value of a code at exponent 0: grid(code). Fixed grids: code * 2^0, the exponent is that of the code's unit.
-// anchor: n1 of an INQ set, 0 elsewhere. A code outside the grid is an assertion.
+// anchor: n1 of an INQ set, 0 elsewhere. The code must be one of the grid.
 FX_PUBLIC FxNumber fx_quantiser_decode(const FxQuantiser *q, int64_t code, int anchor);
 
 // ---- quantising ---------------------------------------------------------------------------------------------------
@@ -135,11 +135,13 @@ typedef struct FxOutput {
     float *values;     // count float32: the value, rounded to nearest-even only where a float32 cannot hold it
     double *values64;  // the same as float64
     int32_t *exponents; // one a group: of the code's unit on fixed grids, of the scale elsewhere; INQ: n1; NaN of MX: 128 - F
-    float *scales;     // one a group: real-max and real-mean; 0 for an all-zero group
-    uint8_t *mx;       // one a group: the E8M0 code of a block scale
+    float *scales;     // one a group: real-max and real-mean; 0 for an all-zero group and below float32 (codes 0), the
+                       // largest float32 beyond it
+    uint8_t *mx;       // one a group of an MX scale (blockN): its E8M0 code
 } FxOutput;
 
-// The fate of the numbers of one or many calls. Exact, independent of order.
+// The fate of the numbers of one or many calls. Exact, as numbers independent of order. A NaN block's codes count as
+// the zeros they are.
 typedef struct FxStats {
     uint64_t n;
     uint64_t saturated;   // finite, and the rounded, unclamped value outside the grid, under any overflow policy
@@ -153,7 +155,8 @@ typedef struct FxStats {
 } FxStats; // 64-bit fields alone: a checkpoint keeps them as they stand
 
 // Quantises an array. state: NULL means a fresh one (which stateful rules then forget). draw: NULL means all 0. stats:
-// added to; may be NULL. Returns -1 with FX_EXIT_USAGE if the array does not fit the quantiser.
+// added to; may be NULL. An empty array does nothing. Returns -1 with FX_EXIT_USAGE if the array does not fit the
+// quantiser, FX_EXIT_RUNTIME if there is no memory for the scales of .channel.
 // Controllers (overflow, autoflex) move their state once a call; autoflex repeats its first call by itself until it has
 // found its exponent (Koster et al. 1711.02213).
 FX_PUBLIC int fx_quantise(const FxQuantiser *q, int64_t *state, const FxArray *x, const FxDraw *draw, const FxOutput *y,
@@ -170,6 +173,8 @@ enum {
     FX_ROUND_DIRECTION = 2, // needs the sign of the amount subtracted: only at a store
     FX_ROUND_INTEGER = 4,   // exists only for fixed grids with integer sources
     FX_ROUND_NEAREST = 8,
+    FX_ROUND_HOLDS_POSITIVE = 32, // never takes a positive number up, or stays finite by definition (odd):
+    FX_ROUND_HOLDS_NEGATIVE = 64, // ... a negative one down; overflow policy `inf` then gives the largest value
     FX_ROUND_MAGNITUDE = 16 // float-like grids hand it the magnitude, fixed grids the signed number (variants A, B, C)
 };
 
@@ -265,8 +270,8 @@ struct FxExtension {
     size_t grid_count;
 };
 
-// For a grid of your own: its parameters, the overflow policy, and x / 2^unit rounded to an integer by the quantiser's rounding, |result|
-// < 2^62 (larger ones are +-2^62). magnitude: as float-like grids round, see FX_ROUND_MAGNITUDE.
+// For a grid of your own: its parameters, the overflow policy, and x / 2^unit rounded to an integer by the quantiser's
+// rounding. x finite, its magnitude below 2^62; results beyond 2^62 become +-2^62. magnitude: as float-like grids round, see FX_ROUND_MAGNITUDE.
 FX_PUBLIC const FxGrid *fx_quantiser_grid(const FxQuantiser *q);
 FX_PUBLIC FxOverflow fx_quantiser_overflow(const FxQuantiser *q);
 FX_PUBLIC int64_t fx_round_number(const FxQuantiser *q, FxNumber x, int unit, bool magnitude, const FxEncodeArg *arg);

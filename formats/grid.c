@@ -45,7 +45,7 @@ static bool any_mode(const FxRoundMode *mode) {
     return true;
 }
 
-static bool saturates(const FxGrid *grid, FxOverflow overflow) {
+bool fx_grid_saturates(const FxGrid *grid, FxOverflow overflow) {
     (void)grid;
     return overflow == FX_OVERFLOW_SATURATE;
 }
@@ -167,14 +167,14 @@ static const FxGridKind ufixed = {
 static const FxGridKind binary = {
     .prefix = "binary", .syntax = "binary",
     .help = "-1 and +1; 0 becomes +1",
-    .parse = binary_parse, .print = binary_print, .rounds = binary_rounds, .overflows = saturates,
+    .parse = binary_parse, .print = binary_print, .rounds = binary_rounds, .overflows = fx_grid_saturates,
     .encode = binary_encode, .decode = integer_decode, .largest = integer_largest,
 };
 
 static const FxGridKind ternary = {
     .prefix = "ternary", .syntax = "ternary[:tT]",
     .help = "-1, 0, +1; 0 iff |x| <= T (default 0.5)",
-    .parse = ternary_parse, .print = ternary_print, .rounds = ternary_rounds, .overflows = saturates,
+    .parse = ternary_parse, .print = ternary_print, .rounds = ternary_rounds, .overflows = fx_grid_saturates,
     .encode = ternary_encode, .decode = integer_decode, .largest = integer_largest,
 };
 

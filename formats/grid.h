@@ -32,6 +32,9 @@ FxNumber fx_grid_largest(const FxGrid *grid);
 // q brought back into the grid by dropping high bits (two's complement and unsigned fixed grids).
 int64_t fx_grid_wrap(const FxGrid *grid, int64_t q);
 
+// For the kinds' tables: whether the policy is `saturate`.
+bool fx_grid_saturates(const FxGrid *grid, FxOverflow overflow);
+
 // For the kinds' tables: "[-]digits" without needless zeros and at most 4 digits; moves *p behind it.
 bool fx_grid_integer(int *value, const char **p, bool negative_allowed);
 

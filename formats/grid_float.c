@@ -102,8 +102,7 @@ static int64_t overflow_code(const FxGrid *g, bool to_infinity, bool negative) {
 
 // Directed modes that point away from the infinity stay at the largest value.
 static bool stays_finite(const FxQuantiser *q, bool negative) {
-    const char *name = fx_rounding_mode(&q->rounding)->name;
-    return !strcmp(name, "toward-zero") || !strcmp(name, "odd") || !strcmp(name, negative ? "ceil" : "floor");
+    return fx_rounding_mode(&q->rounding)->needs & (negative ? FX_ROUND_HOLDS_NEGATIVE : FX_ROUND_HOLDS_POSITIVE);
 }
 
 // Magnitude code of a finite x without upper limit.

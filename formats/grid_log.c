@@ -21,11 +21,6 @@ static FxEncoded signed_pattern(int bits, bool negative, int64_t code, int64_t m
     return (FxEncoded){negative && code ? code | INT64_C(1) << bits : code, saturated};
 }
 
-static bool saturates(const FxGrid *grid, FxOverflow overflow) {
-    (void)grid;
-    return overflow == FX_OVERFLOW_SATURATE;
-}
-
 static bool only_nearest(const FxRoundMode *mode) {
     return mode->needs & FX_ROUND_NEAREST;
 }
@@ -80,7 +75,7 @@ const FxGridKind fx_grid_log2 = {
     .prefix = "log2:", .syntax = "log2:bB:fsrF",
     .help = "0 and +-2^k, k = F - 2^B + 1 .. F - 1 (B 1..7); nearest modes decide in the log",
     .has_patterns = true,
-    .parse = log_parse, .print = log_print, .rounds = log2_rounds, .overflows = saturates,
+    .parse = log_parse, .print = log_print, .rounds = log2_rounds, .overflows = fx_grid_saturates,
     .encode = log2_encode, .decode = log2_decode, .largest = log_largest,
 };
 
@@ -111,7 +106,7 @@ const FxGridKind fx_grid_logsqrt2 = {
     .prefix = "logsqrt2:", .syntax = "logsqrt2:bB:fsrF",
     .help = "0 and +-2^(k/2), k = 2F - 2^B + 1 .. 2F - 1 (B 1..7)",
     .has_patterns = true,
-    .parse = log_parse, .print = log_print, .rounds = only_nearest, .overflows = saturates,
+    .parse = log_parse, .print = log_print, .rounds = only_nearest, .overflows = fx_grid_saturates,
     .encode = logsqrt2_encode, .decode = logsqrt2_decode, .largest = log_largest,
 };
 
@@ -161,6 +156,6 @@ const FxGridKind fx_grid_inq = {
     .prefix = "inq:", .syntax = "inq:bB",
     .help = "0 and +-2^k from n1 down, n1 from the tensor's maximum (INQ; B 2..8 bits with zero)",
     .has_patterns = true,
-    .parse = inq_parse, .print = inq_print, .rounds = only_nearest, .overflows = saturates,
+    .parse = inq_parse, .print = inq_print, .rounds = only_nearest, .overflows = fx_grid_saturates,
     .encode = inq_encode, .decode = inq_decode, .largest = inq_largest,
 };

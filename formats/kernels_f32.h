@@ -39,7 +39,7 @@ typedef void FxFusedF32(void *y, const uint32_t *x, const int32_t *lowest, size_
 
 typedef struct FxKernelsF32 {
     unsigned cpu;
-    FxRoundF32 *few[FX_ROUND_MODES];   // 32-bit arithmetic; random bits: r <= 28 - M on float grids, r <= 29 - W on fixed ones
+    FxRoundF32 *few[FX_ROUND_MODES];   // 32-bit arithmetic; random bits: r <= 28 - M on float grids, r <= 28 - W on fixed ones
     FxRoundF32 *round[FX_ROUND_MODES]; // 64-bit arithmetic by the laws of round_body.h, where `few` has none or too few bits
     FxRoundF32 *stochastic_c32;        // stochastic c of 32 random bits, in 32-bit arithmetic
     FxFinishF32 *values_direct; // float grids whose lowest binade is float32's: a value's bits are its code's

@@ -64,7 +64,7 @@ static int layout_of(Layout *out, const FxQuantiser *q, const FxArray *x, FxErro
     if (x->count % samples || (channels && x->count % channels))
         return fx_fail(err, FX_EXIT_USAGE, "%zu elements in %zu samples of rows of %zu channels: both must divide the count", x->count, samples,
                        channels);
-    *out = (Layout){.groups = 1, .row = x->count, .per_row = 1, .block = x->count, .channels = channels, .stride = 1};
+    *out = (Layout){.groups = x->count > 0, .row = x->count, .per_row = 1, .block = x->count, .channels = channels, .stride = 1};
     if (x->count == 0)
         return 0;
     switch (q->scale.group) {
@@ -134,7 +134,9 @@ static bool span_is_finite(const FxArray *x, Span span) {
     return true;
 }
 
-// The mean of the samples' maxima: integers rounded by divr; floats exactly, but for bits 2^-100 below the largest.
+enum { MEAN_BITS = 40 };
+
+// The mean of the samples' maxima: integers rounded by divr; floats cut MEAN_BITS bits below the last one of the largest.
 static uint64_t sample_mean(const FxArray *x, int *exponent, unsigned cpu) {
     size_t samples = x->samples ? x->samples : 1, n = x->count / samples;
     int top = *exponent, e = *exponent;
@@ -143,21 +145,18 @@ static uint64_t sample_mean(const FxArray *x, int *exponent, unsigned cpu) {
     unsigned __int128 sum = 0;
     for (size_t s = 0; most && s < samples; s++) {
         uint64_t m = span_max(x, (Span){s * n, n, 1}, &e, cpu);
-        int up = is_float ? e - top + 40 : 0; // unit 2^(top - 40)
+        int up = is_float ? e - top + MEAN_BITS : 0;
         sum += up >= 0 ? (unsigned __int128)m << up : up > -64 ? m >> -up : 0;
     }
-    if (!is_float)
-        return (uint64_t)((2 * sum + samples) / (2 * samples));
+    if (!is_float) {
+        uint64_t mean = (uint64_t)((2 * sum + samples) / (2 * samples));
+        return mean || !most ? mean : 1; // 0 would say that all are zeros
+    }
     sum /= samples;
-    *exponent = top - 40;
+    *exponent = top - MEAN_BITS;
     for (; sum >> 62; sum >>= 1)
         ++*exponent;
     return (uint64_t)sum;
-}
-
-// Whether blocks have an E8M0 scale of their own.
-static bool is_mx(const FxQuantiser *q) {
-    return q->scale.group == FX_GROUP_BLOCK && !q->scale.rule->groups;
 }
 
 // The choice for one group, into cast.
@@ -174,12 +173,12 @@ static void choose(FxCast *cast, const FxArray *x, Span span, const int64_t *sta
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
     cast->shift = choice.shift + (is_float ? in.exponent : 0);
     cast->exponent = choice.exponent;
-    cast->invalid = is_mx(q) && (choice.invalid || !span_is_finite(x, span));
+    cast->invalid = fx_scale_is_mx(&q->scale) && (choice.invalid || !span_is_finite(x, span));
     if (cast->invalid)
         cast->exponent = 128 - q->grid.fraction;
     if (q->grid.kind == &fx_grid_inq) {
         FxNumber s = {in.max_abs, at - q->scale.parameter[0], false, FX_FINITE};
-        cast->anchor = cast->exponent = fx_inq_anchor(s);
+        cast->anchor = cast->exponent = in.max_abs ? fx_inq_anchor(s) : in.last;
     }
     if (rule->real == FX_REAL_MAX && in.max_abs) {
         FxNumber max = {in.max_abs, at, false, FX_FINITE};
@@ -189,8 +188,8 @@ static void choose(FxCast *cast, const FxArray *x, Span span, const int64_t *sta
     }
     if (rule->real)
         cast->shift = is_float ? 0 : -x->exponent;
-    if (cast->real.class_of != FX_FINITE) // the float32 sum ran over
-        cast->real = (FxNumber){0};
+    if (cast->real.class_of != FX_FINITE) // beyond float32
+        cast->real = fx_number_f32(FX_F32_LARGEST);
 }
 
 // What a controller is told: a look at the codes before they are written.
@@ -198,17 +197,18 @@ static FxScaleSeen look(const FxCast *cast, const FxArray *x, Span span) {
     FxTensor source = {(void *)(uintptr_t)x->data, x->type, x->count, x->exponent};
     FxScaleSeen seen = {.n = span.n};
     FxStats ignored = {0};
-    int64_t codes[FX_BLOCK];
+    int64_t codes[FX_BLOCK]; // room for any type
     uint64_t limit = (uint64_t)fx_grid_high(&cast->q->grid);
     for (size_t k = 0; k < span.n;) {
         size_t take = span.stride > 1 ? 1 : span.n - k < FX_BLOCK ? span.n - k : FX_BLOCK, first = span.first + k * span.stride;
-        FxTensor part = {(char *)source.data + first * fx_type_size(x->type), x->type, take, x->exponent}, out = {codes, FX_INT64, take, 0};
+        FxTensor part = {(char *)source.data + first * fx_type_size(x->type), x->type, take, x->exponent}, out = {codes, fx_quantiser_type(cast->q), take, 0};
         FxCast here = *cast;
         here.element0 += first;
         here.direction = cast->direction ? cast->direction + first : NULL;
         fx_cast_range(&here, &part, &out, 0, take, &ignored);
         for (size_t i = 0; i < take; i++) {
-            uint64_t m = codes[i] < 0 ? 0 - (uint64_t)codes[i] : (uint64_t)codes[i];
+            int64_t code = fx_tensor_get(&out, i);
+            uint64_t m = code < 0 ? 0 - (uint64_t)code : (uint64_t)code;
             seen.largest = m > seen.largest ? m : seen.largest;
             seen.at_limit += m >= limit;
             seen.at_half += m >= (limit + 1) / 2;
@@ -247,7 +247,7 @@ static void note_group(const FxCast *cast, size_t g, const FxOutput *y) {
         uint32_t bits = fx_number_to_f32(cast->real);
         memcpy(&y->scales[g], &bits, sizeof bits);
     }
-    if (y->mx)
+    if (y->mx && fx_scale_is_mx(&cast->q->scale))
         y->mx[g] = (uint8_t)(cast->exponent + cast->q->grid.fraction + 127);
 }
 
@@ -264,6 +264,10 @@ static int check_array(const FxQuantiser *q, const FxArray *x, FxError *err) {
     const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
     if (fx_type_is_float(x->type) && (mode->needs & FX_ROUND_INTEGER))
         return fx_fail(err, FX_EXIT_USAGE, "rounding %s exists for integer arrays alone, not for %s", mode->name, fx_type_name(x->type));
+    enum { FAR = 1 << 20 };
+    if (fx_type_is_float(x->type) ? x->exponent != 0 : x->exponent < -FAR || x->exponent > FAR)
+        return fx_fail(err, FX_EXIT_USAGE, "an array of %s with exponent %d: floats take 0, integers at most 2^20 either way",
+                       fx_type_name(x->type), x->exponent);
     if ((mode->needs & FX_ROUND_DIRECTION) && !x->direction)
         return fx_fail(err, FX_EXIT_USAGE, "rounding %s needs the signs of the amounts subtracted", mode->name);
     return 0;
@@ -283,6 +287,8 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
         return -1;
     if ((lane != 8 && lane != 16 && lane != 32) || q->rounding.bits > lane)
         return fx_fail(err, FX_EXIT_USAGE, "random lanes of %d bits: 8, 16 or 32, and at least the %d bits of the rounding", lane, q->rounding.bits);
+    if (x->count == 0) // nothing is seen: no state moves
+        return 0;
     bool strided = layout.stride > 1;
     FxCast one, *casts = strided ? malloc(layout.groups * sizeof *casts) : &one;
     if (!casts)
@@ -291,7 +297,7 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
     start.random = (FxRandom){fx_random_source(0), lane, {draw->seed, draw->stream, draw->step}};
     start.arg = fx_round_arg(&q->rounding, lane);
     FxStats total = {0};
-    bool done = is_mx(q) && x->count; // MX keeps no state
+    bool mx = fx_scale_is_mx(&q->scale), done = mx;
     for (size_t row = 0; done && row * layout.row < x->count; row++)
         done = fx_blocks_f32(&start, x, row * layout.row, layout.row, row * layout.per_row, y, &total);
     for (size_t g = 0; !done && g < layout.groups; g++) {
@@ -307,7 +313,7 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
             if (q->scale.rule->observe) {
                 FxScaleSeen seen = look(cast, x, span);
                 again = q->scale.rule->observe(&q->scale, &q->grid, mine, &seen);
-            } else {
+            } else if (!mx) { // MX keeps no state
                 mine[0] = cast->exponent;
             }
         }

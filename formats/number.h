@@ -4,6 +4,7 @@
 
 #include "formats/fxsim.h"
 
+enum { FX_F32_LARGEST = 0x7F7FFFFF };
 enum { FX_NUMBER_HEX = 32 }; // longest text of fx_number_print_hex with its 0
 
 FxNumber fx_number_int(int64_t x, int exponent);

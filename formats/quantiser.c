@@ -78,7 +78,7 @@ void fx_quantiser_print(char text[FX_QUANTISER_TEXT], const FxQuantiser *q) {
     fx_grid_print(grid, sizeof grid, &q->grid);
     fx_scale_print(scale, sizeof scale, &q->scale);
     fx_rounding_print(rounding, sizeof rounding, &q->rounding);
-    snprintf(text, FX_QUANTISER_TEXT, "%.63s@%.31s/%.39s/%s", grid, scale, rounding, fx_overflow_name(q->overflow));
+    snprintf(text, FX_QUANTISER_TEXT, "%.63s@%.47s/%.39s/%s", grid, scale, rounding, fx_overflow_name(q->overflow));
 }
 
 FxType fx_quantiser_type(const FxQuantiser *q) {

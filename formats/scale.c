@@ -161,7 +161,7 @@ FxScaleChoice fx_scale_choose(const FxScale *scale, const FxGrid *grid, const Fx
     return (FxScaleChoice){0, scale->rule->discards ? -grid->fraction : in->last, false};
 }
 
-static bool is_block(const FxScale *scale) {
+bool fx_scale_is_mx(const FxScale *scale) {
     return scale->rule->choose == block;
 }
 
@@ -173,7 +173,7 @@ int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err) {
     bool fixed = fx_grid_is_fixed(grid), is_signed_fixed = fixed && grid->is_signed;
     if (rule->only_fixed && !fixed)
         return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a fixed grid, not %s", text, grid_text);
-    if (rule->real == FX_REAL_MEAN && !fixed && strcmp(grid->kind->prefix, "binary"))
+    if (rule->real == FX_REAL_MEAN && !fixed && (strcmp(grid->kind->prefix, "binary") || grid->kind->has_patterns))
         return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a fixed grid or binary, not %s", text, grid_text);
     if (rule->real && grid->bits > 24)
         return fx_fail(err, FX_EXIT_USAGE, "scale %s needs at most 24 bits, so that a code is a float32; %s has %d", text, grid_text, grid->bits);
@@ -208,7 +208,7 @@ static bool parse_parameters(FxScale *out, const char **p) {
     static const char *const ways[] = {":floor", ":ceil", ":even"};
     if (rule->choose == constant)
         return **p == ':' && (++*p, parameter(&v[0], p, true)) && v[0] >= -9999 && v[0] <= 9999;
-    if (is_block(out)) {
+    if (fx_scale_is_mx(out)) {
         out->group = FX_GROUP_BLOCK;
         if (!parameter(&out->block, p, false) || out->block < 1)
             return false;
@@ -272,7 +272,7 @@ void fx_scale_print(char *text, size_t size, const FxScale *scale) {
     const FxScaleRule *rule = scale->rule;
     const int *v = scale->parameter;
     static const char *const ways[] = {"floor", "ceil", "even"};
-    if (is_block(scale)) {
+    if (fx_scale_is_mx(scale)) {
         snprintf(text, size, "block%d:%s", scale->block, ways[v[0]]);
         return;
     }

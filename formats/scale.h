@@ -73,6 +73,9 @@ const FxScaleRule *fx_scale_rule(int i); // NULL past the last
 // The rule's choice. A source that is all zero keeps the last exponent (0 at first) where the rule reads a maximum.
 FxScaleChoice fx_scale_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
 
+// MX: blocks with an E8M0 scale of their own.
+bool fx_scale_is_mx(const FxScale *scale);
+
 // Whether rule, parameters, group and grid go together. Errors: exit code 2.
 int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err);
 
