@@ -37,8 +37,8 @@ void fx_usage_quantize(FILE *out) {
             "  --lane BITS   random bits an element: 8, 16 or 32 (32)\n"
             "  --group N     every N elements are a tensor: scales of a tensor are chosen for each, controllers go on\n"
             "  --channels C  length of a row: blocks do not cross rows, .channel scales have C groups (the whole input)\n\n"
-            "Scales that read a whole tensor first (max, shift, ..., controllers, inq) need --group or a regular file, which is\n"
-            "then read into memory as one tensor. Exit codes: 1 input or output, 2 options, 4 the data.\n");
+            "Scales that read a whole tensor first need --group or a regular file, which is then one tensor: read twice for max,\n"
+            "max-ceil, max-fit and shift, else into memory. Exit codes: 1 input or output, 2 options, 4 the data.\n");
 }
 
 // ---- options
@@ -390,6 +390,47 @@ static int quantise_all(Work *w, Source *in, FxError *err) {
     }
 }
 
+static void free_work(Work *w) {
+    free(w->x);
+    free(w->codes);
+    free(w->values);
+    free(w->state);
+    free(w->exponents);
+    free(w->scales);
+}
+
+// Whether the scale is a power of two that the maximum alone decides: a regular file is then read twice, in pieces.
+static bool settles(const FxQuantiser *q) {
+    const FxScaleRule *rule = q->scale.rule;
+    return rule->needs_maximum && q->scale.group == FX_GROUP_TENSOR && !rule->real && !rule->discards && !rule->sample_mean;
+}
+
+// The first reading: finds the maximum and puts the exponent chosen for it into the quantiser as a constant.
+static int settle(Request *r, Source *in, FxError *err) {
+    Work w = {.r = r, .limit = PIECE};
+    FxNumber max = {0};
+    FxQuantiser constant;
+    int result;
+    size_t n;
+    do {
+        result = fill(&w, in, &n, err);
+        FxNumber piece = {0};
+        if (result == 0)
+            piece.magnitude = fx_max_abs(w.x, r->raw ? FX_FLOAT32 : FX_FLOAT64, n, &piece.exponent, FX_CPU_SCALAR);
+        if (fx_number_compare(piece, max) > 0)
+            max = piece;
+    } while (result == 0 && n == w.limit);
+    free_work(&w);
+    if (result || (result = fx_quantiser_parse(&constant, "fixed8", err)))
+        return result;
+    FxScaleInput choice = {.max_abs = max.magnitude, .exponent = max.exponent, .is_float = true};
+    constant.scale.parameter[0] = fx_scale_choose(&r->q.scale, &r->q.grid, &choice).exponent + r->q.grid.fraction;
+    r->q.scale = constant.scale;
+    rewind(in->file);
+    in->line = 0;
+    return 0;
+}
+
 static void print_statistics(const Work *w) {
     const FxStats *s = &w->stats;
     FxNumber max = {s->max_abs, (int)s->max_exponent, false, FX_FINITE};
@@ -409,15 +450,6 @@ static void print_statistics(const Work *w) {
     }
 }
 
-static void free_work(Work *w) {
-    free(w->x);
-    free(w->codes);
-    free(w->values);
-    free(w->state);
-    free(w->exponents);
-    free(w->scales);
-}
-
 int fx_command_quantize(int argc, char **argv, FxExit *exit_code, FxError *err) {
     Request r;
     Work w;
@@ -429,7 +461,10 @@ int fx_command_quantize(int argc, char **argv, FxExit *exit_code, FxError *err) 
     if (r.path && !(in.file = fopen(r.path, "rb")))
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", r.path, strerror(errno));
     bool regular = fstat(fileno(in.file), &st) == 0 && S_ISREG(st.st_mode);
-    int result = plan(&w, &r, regular, err);
+    w = (Work){0};
+    int result = regular && !r.group && settles(&r.q) ? settle(&r, &in, err) : 0;
+    if (result == 0)
+        result = plan(&w, &r, regular, err);
     if (result == 0)
         result = quantise_all(&w, &in, err);
     if (result == 0 && fflush(stdout))

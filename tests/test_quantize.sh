@@ -144,6 +144,21 @@ test_pieces() {
     same "controllers go on from group to group" start <(head -n 70000 whole)
 }
 
+# A file of several pieces, read twice for its maximum, is one tensor.
+test_twice() {
+    seq 1 150000 | awk '{ print ($1 * 7919 % 10007 - 5000) / 37 }' >numbers
+    local format
+    for format in fixed8@max fixed6@max-ceil e4m3fn@max-fit fixed8@shift e5m2@shift-floor/stochastic:8; do
+        "$fxsim" quantize "$format" --both --seed 5 numbers >twice 2>twice.err
+        "$fxsim" quantize "$format" --both --seed 5 --group 150000 numbers >once 2>once.err
+        same "$format: a file read twice gives what one tensor gives" twice once
+        same "$format: and its statistics" twice.err once.err
+    done
+    : >nothing
+    "$fxsim" quantize fixed8@max nothing >out 2>err
+    check "an empty file gives no line" [ ! -s out ]
+}
+
 test_bad() {
     local text format
     for text in abc '' '1 2' 0x '0x1.8q' 'nan(3)' 1e5x '1,5' -- -- '1e' '+-1' '0b1' "$(printf '%05000d' 1)"; do
@@ -288,6 +303,7 @@ test_known
 test_forms
 test_scales
 test_pieces
+test_twice
 test_bad
 test_formats
 test_png
