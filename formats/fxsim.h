@@ -106,7 +106,8 @@ FX_PUBLIC bool fx_quantiser_reads_all(const FxQuantiser *q);
 // Whether random bits are drawn.
 FX_PUBLIC bool fx_quantiser_draws(const FxQuantiser *q);
 
-// Groups of an array, each with its own exponent; none in an empty array. Errors: FX_EXIT_USAGE when samples or channels do not divide count.
+// Groups of an array, each with its own exponent; none in an empty array. Errors: FX_EXIT_USAGE when samples or channels
+// do not divide count.
 FX_PUBLIC int fx_quantiser_groups(size_t *groups, const FxQuantiser *q, const FxArray *x, FxError *err);
 
 // The exact value of a code at exponent 0: grid(code). Fixed grids: code * 2^0, the exponent is that of the code's unit.
@@ -271,7 +272,8 @@ struct FxExtension {
 };
 
 // For a grid of your own: its parameters, the overflow policy, and x / 2^unit rounded to an integer by the quantiser's
-// rounding. x finite, its magnitude below 2^62; results beyond 2^62 become +-2^62. magnitude: as float-like grids round, see FX_ROUND_MAGNITUDE.
+// rounding. x finite, its magnitude below 2^62; results beyond 2^62 become +-2^62. magnitude: as float-like grids round,
+// see FX_ROUND_MAGNITUDE.
 FX_PUBLIC const FxGrid *fx_quantiser_grid(const FxQuantiser *q);
 FX_PUBLIC FxOverflow fx_quantiser_overflow(const FxQuantiser *q);
 FX_PUBLIC int64_t fx_round_number(const FxQuantiser *q, FxNumber x, int unit, bool magnitude, const FxEncodeArg *arg);
