@@ -69,20 +69,6 @@ static bool is_ordered(const FxProduct *product, const FxAccumulator *acc, uint6
     return !cannot_saturate(&acc->inner, k, max_product) || !cannot_saturate(&outer, k, max_product);
 }
 
-// One addition under a policy. The exact sum always fits 63 bits.
-static inline int64_t add(const FxPolicy *policy, int64_t sum, int64_t addend, uint64_t *overflow) {
-    int64_t x = sum + addend;
-    if (policy->kind == FX_ACC_EXACT)
-        return x;
-    int64_t high = (INT64_C(1) << (policy->bits - 1)) - 1, low = -high - 1;
-    if (policy->kind == FX_ACC_WRAP) {
-        uint64_t span = (uint64_t)high * 2 + 1, kept = (uint64_t)x & span;
-        return kept > (uint64_t)high ? (int64_t)(kept - span - 1) : (int64_t)kept;
-    }
-    *overflow += x < low || x > high;
-    return x < low ? low : x > high ? high : x;
-}
-
 static int64_t element(const void *data, FxType type, size_t i) {
     FxTensor t = {(void *)(uintptr_t)data, type, SIZE_MAX, 0};
     return fx_tensor_get(&t, i);
@@ -117,9 +103,9 @@ static int64_t ordered_sum(const FxMatrix *order_of, const FxAccumulator *acc, c
             size_t i = place(order_of, acc->order, j);
             sum += a[i] * b[i] >> acc->shift;
         }
-        inner = add(&acc->inner, inner, sum, overflow);
+        inner = fx_policy_add(&acc->inner, inner, sum, overflow);
         if (chunk && (++groups == chunk || p + group >= k)) {
-            outer = add(&acc->outer, outer, inner, overflow);
+            outer = fx_policy_add(&acc->outer, outer, inner, overflow);
             inner = 0;
             groups = 0;
         }
@@ -183,7 +169,7 @@ static void wrap_range(void *context, size_t first, size_t n, FxStats *stats) {
     uint64_t ignored = 0;
     (void)stats;
     for (size_t i = first; i < first + n; i++)
-        fx_tensor_set(&w->c, i, add(&w->policy, fx_tensor_get(&w->c, i), 0, &ignored));
+        fx_tensor_set(&w->c, i, fx_policy_add(&w->policy, fx_tensor_get(&w->c, i), 0, &ignored));
 }
 
 void fx_accumulate(const FxProduct *product, const FxAccumulator *acc, uint64_t max_product, const FxWork *work,

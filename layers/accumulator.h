@@ -35,6 +35,20 @@ typedef struct FxAccumulatorCounts {
 int fx_policy_parse(FxPolicy *policy, const char *text, FxError *err);
 void fx_policy_print(char *text, size_t size, const FxPolicy *policy);
 
+// One addition under a policy. sum + addend must fit 63 bits. *overflow counts where saturate acts.
+static inline int64_t fx_policy_add(const FxPolicy *policy, int64_t sum, int64_t addend, uint64_t *overflow) {
+    int64_t x = sum + addend;
+    if (policy->kind == FX_ACC_EXACT)
+        return x;
+    int64_t high = (INT64_C(1) << (policy->bits - 1)) - 1, low = -high - 1;
+    if (policy->kind == FX_ACC_WRAP) {
+        uint64_t span = (uint64_t)high * 2 + 1, kept = (uint64_t)x & span;
+        return kept > (uint64_t)high ? (int64_t)(kept - span - 1) : (int64_t)kept;
+    }
+    *overflow += x < low || x > high;
+    return x < low ? low : x > high ? high : x;
+}
+
 // Type of the finished sums of k products, each at most max_product in magnitude. Error (exit code 2): the exact sum
 // needs more than 63 bits; what names the product.
 int fx_accumulator_type(FxType *type, const FxAccumulator *acc, size_t k, uint64_t max_product, const char *what, FxError *err);

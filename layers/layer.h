@@ -63,6 +63,6 @@ int fx_layer_images(const FxTensor *t, FxShape shape);
 FxProduct fx_layer_product(const FxLayer *layer, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
                            const FxTensor *sums);
 
-extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_sse_ops;
+extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_sse_ops, fx_softmax_ops;
 
 #endif

@@ -1,8 +1,9 @@
 // Maximum over a window, on sums or codes. The padding never wins; the first of equals in row-major order does, and
 // saved remembers its place in the window. Backward routes each error to its winner; where windows overlap the errors
-// that meet are added exactly, so dx may need more bits than e.
+// that meet are added exactly, so dx may need more bits than e. float32: the first NaN wins; errors that meet are added
+// from +0 in row-major order of the windows.
 #include "layers/layer.h"
-#include "layers/map_kernels.h"
+#include "layers/map_kernels_f32.h"
 
 #include <assert.h>
 #include <string.h>
@@ -47,12 +48,15 @@ static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, cons
     size_t image = fx_shape_count(fx_shape_images(l->in, 1)), c = (size_t)l->in.c;
     uint8_t *saved = l->saved.data;
     const FxMapKernels *kernels = fx_map_kernels(work->cpu);
+    const FxMapKernelsF32 *kernels_f32 = fx_map_kernels_f32(work->cpu);
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1)
     for (int n = 0; n < images; n++)
         for (int oy = 0; oy < l->out.h; oy++) {
             size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
             if (x->type == FX_INT32)
                 kernels->pool_row(l, (const int32_t *)x->data + (size_t)n * image, (int32_t *)y->data + out, saved + out, oy);
+            else if (x->type == FX_FLOAT32)
+                kernels_f32->pool_row(l, fx_tensor_at(x, (size_t)n * image), fx_tensor_at(y, out), saved + out, oy);
             else
                 for (int ox = 0; ox < l->out.w; ox++, out += c)
                     forward_window(l, x, (size_t)n * image, y, out, saved + out, oy, ox);
@@ -68,10 +72,12 @@ static size_t winner(const FxLayer *l, int oy, int ox, size_t i, uint8_t place) 
 
 static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
     (void)counts;
+    assert((e->type == FX_FLOAT32) == (dx->type == FX_FLOAT32));
     int images = fx_layer_images(e, l->out);
     size_t image = fx_shape_count(fx_shape_images(l->in, 1)), c = (size_t)l->in.c, size = fx_type_size(dx->type);
     const uint8_t *saved = l->saved.data;
     const FxMapKernels *kernels = fx_map_kernels(work->cpu);
+    const FxMapKernelsF32 *kernels_f32 = fx_map_kernels_f32(work->cpu);
     bool apart = l->stride >= l->kernel && e->type == FX_INT8 && dx->type == FX_INT8;
     bool covers = l->stride == l->kernel && l->pad == 0 && l->in.h % l->kernel == 0 && l->in.w % l->kernel == 0;
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1)
@@ -83,6 +89,10 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
             size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
             if (apart) {
                 kernels->unpool_row(l, (const int8_t *)e->data + out, (int8_t *)dx->data + start, saved + out, oy);
+                continue;
+            }
+            if (dx->type == FX_FLOAT32) {
+                kernels_f32->unpool_row(l, fx_tensor_at(e, out), fx_tensor_at(dx, start), saved + out, oy);
                 continue;
             }
             for (int ox = 0; ox < l->out.w; ox++, out += c)

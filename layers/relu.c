@@ -1,7 +1,7 @@
 // y = max(x, 0). saved = 1 where x > 0: the mask comes from the unrounded value, so a positive sum that a later
-// quantiser rounds to code 0 still passes its error.
+// quantiser rounds to code 0 still passes its error. float32: a NaN passes too, and so does its error.
 #include "layers/layer.h"
-#include "layers/map_kernels.h"
+#include "layers/map_kernels_f32.h"
 
 #include <assert.h>
 #include <string.h>
@@ -17,6 +17,7 @@ typedef struct Context {
     const FxTensor *x, *y;
     uint8_t *mask;
     const FxMapKernels *kernels;
+    const FxMapKernelsF32 *kernels_f32;
 } Context;
 
 static void forward_range(void *context, size_t first, size_t n, FxStats *stats) {
@@ -25,6 +26,10 @@ static void forward_range(void *context, size_t first, size_t n, FxStats *stats)
     (void)stats;
     if (c->x->type == FX_INT32) {
         c->kernels->relu((int32_t *)c->y->data + first, mask, (const int32_t *)c->x->data + first, n);
+        return;
+    }
+    if (c->x->type == FX_FLOAT32) {
+        c->kernels_f32->relu(fx_tensor_at(c->y, first), mask, fx_tensor_at(c->x, first), n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -37,7 +42,7 @@ static void forward_range(void *context, size_t first, size_t n, FxStats *stats)
 static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, const FxWork *work, FxAccumulatorCounts *counts) {
     (void)counts;
     assert(x->count == y->count && x->type == y->type);
-    Context context = {x, y, l->saved.data, fx_map_kernels(work->cpu)};
+    Context context = {x, y, l->saved.data, fx_map_kernels(work->cpu), fx_map_kernels_f32(work->cpu)};
     fx_work_ranges(work, x->count, forward_range, &context, NULL);
 }
 
@@ -49,6 +54,10 @@ static void backward_range(void *context, size_t first, size_t n, FxStats *stats
         c->kernels->relu_back((int8_t *)c->y->data + first, (const int8_t *)c->x->data + first, mask, n);
         return;
     }
+    if (c->x->type == FX_FLOAT32) {
+        c->kernels_f32->relu_back(fx_tensor_at(c->y, first), fx_tensor_at(c->x, first), mask, n);
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         fx_tensor_set(c->y, first + i, mask[i] ? fx_tensor_get(c->x, first + i) : 0);
 }
@@ -56,7 +65,7 @@ static void backward_range(void *context, size_t first, size_t n, FxStats *stats
 static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
     (void)counts;
     assert(e->count == dx->count && e->type == dx->type);
-    Context context = {e, dx, l->saved.data, fx_map_kernels(work->cpu)};
+    Context context = {e, dx, l->saved.data, fx_map_kernels(work->cpu), fx_map_kernels_f32(work->cpu)};
     fx_work_ranges(work, e->count, backward_range, &context, NULL);
 }
 

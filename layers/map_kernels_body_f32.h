@@ -1,0 +1,63 @@
+// Bodies of the inner loops of float32 maps. Included once by the file of each instruction set, which defines
+// FX_MAP_KERNELS_F32_TABLE and FX_MAP_KERNELS_F32_CPU; the compiler makes the vectors, across channels only.
+#include "layers/map_kernels_f32.h"
+
+#include <string.h>
+
+static void pool_row(const FxLayer *l, const float *image, float *y, uint8_t *place, int oy) {
+    size_t c = (size_t)l->in.c;
+    for (int ox = 0; ox < l->out.w; ox++, y += c, place += c) {
+        FxWindow v = fx_window(l, oy, ox);
+        for (int iy = v.y0; iy < v.y1; iy++)
+            for (int ix = v.x0; ix < v.x1; ix++) {
+                const float *restrict x = image + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
+                uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
+                if (iy == v.y0 && ix == v.x0) {
+                    memcpy(y, x, c * sizeof *y);
+                    memset(place, here, c);
+                    continue;
+                }
+                for (size_t i = 0; i < c; i++) {
+                    float old = y[i];
+                    int wins = !(x[i] <= old) & (old == old); // larger, or the first NaN
+                    place[i] = wins ? here : place[i];
+                    y[i] = wins ? x[i] : old;
+                }
+            }
+    }
+}
+
+// Adding +0 where a place did not win changes nothing: a sum that starts from +0 is never -0.
+static void unpool_row(const FxLayer *l, const float *e, float *image, const uint8_t *place, int oy) {
+    size_t c = (size_t)l->in.c;
+    for (int ox = 0; ox < l->out.w; ox++, e += c, place += c) {
+        FxWindow v = fx_window(l, oy, ox);
+        for (int iy = v.y0; iy < v.y1; iy++)
+            for (int ix = v.x0; ix < v.x1; ix++) {
+                float *restrict to = image + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
+                uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
+                for (size_t i = 0; i < c; i++)
+                    to[i] += place[i] == here ? e[i] : 0;
+            }
+    }
+}
+
+static void relu(float *y, uint8_t *mask, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i];
+        mask[i] = (uint8_t)!(v <= 0);
+        y[i] = v <= 0 ? 0 : v;
+    }
+}
+
+static void relu_back(float *dx, const float *e, const uint8_t *mask, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        dx[i] = mask[i] ? e[i] : 0;
+}
+
+static void add(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+const FxMapKernelsF32 FX_MAP_KERNELS_F32_TABLE = {FX_MAP_KERNELS_F32_CPU, pool_row, unpool_row, relu, relu_back, add};
