@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 1, TOTALS = 12, NAME = 48, PATH = 4096 };
+enum { VERSION = 2, TOTALS = 15, NAME = 48, PATH = 4096 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -21,17 +21,23 @@ typedef struct Item {
 // Totals as plain 64-bit numbers.
 static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
     const FxTotals *t = &run->totals;
+    uint64_t sum, chunk; // the bits of reals
+    memcpy(&sum, &t->loss.sum, sizeof sum);
+    memcpy(&chunk, &t->loss.chunk, sizeof chunk);
     const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
                                      (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
                                      t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent,
-                                     t->lost_targets};
+                                     t->lost_targets, sum, chunk, t->loss.images};
     memcpy(packed, values, sizeof values);
 }
 
 static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
     run->step = packed[0];
     run->images = packed[1];
-    run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, packed[7],
+    FxLossSum loss = {.images = packed[14]};
+    memcpy(&loss.sum, &packed[12], sizeof loss.sum);
+    memcpy(&loss.chunk, &packed[13], sizeof loss.chunk);
+    run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, loss, packed[7],
                              packed[8], packed[9], packed[11]};
     run->loss_exponent = (int)(int64_t)packed[10];
 }

@@ -168,7 +168,7 @@ static const FxKey keys[] = {
     {"recipe.base", "none", 0, check_any, NULL, 0, 0, "recipe whose keys rule where this one sets nothing"},
 
     {"run.net", "auto", 0, check_any, NULL, 0, 0, "network in notation, or lenet, vgg7, mlp; auto: by the data"},
-    {"run.loss", "sse", 0, check_choice, "sse", 0, 0, "loss of a net whose notation names none"},
+    {"run.loss", "sse", 0, check_choice, "sse|softmax", 0, 0, "loss of a net whose notation names none"},
     {"run.data", "digits", 0, check_any, NULL, 0, 0, "digits, fashion-mnist, mnist, cifar10 or a directory"},
     {"run.batch", "128", 0, check_number, NULL, 1, 1 << 20, "images a step"},
     {"run.drop-last", "yes", 0, check_choice, "yes|no", 0, 0, "leave out the short last batch of an epoch"},

@@ -134,10 +134,12 @@ static int add_item(FxNet *net, const FxItem *item, bool last, const char *loss,
 
 int fx_net_build(FxNet *net, const char *text, const FxDataset *data, int batch, const char *loss, FxError *err) {
     FxNotation notation = {0};
-    char token[16];
+    const char *token = loss; // the layer's name; or whatever the recipe says, to be refused as an item
     int result = -1;
     memset(net, 0, sizeof *net);
-    snprintf(token, sizeof token, "%s", !strcmp(loss, "sse") ? "SSE" : loss);
+    for (int i = 0; fx_layer_ops(i); i++)
+        if (fx_layer_ops(i)->role == FX_ROLE_LOSS && !strcmp(fx_layer_ops(i)->name, loss))
+            token = fx_layer_ops(i)->token;
     net->image = (FxShape){batch, data->height, data->width, data->channels};
     net->classes = data->classes;
     if (!is_countable(net->image))

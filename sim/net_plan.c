@@ -226,6 +226,8 @@ static bool fixed_exponent(const FxSiteConfig *site, int alpha, int *exponent) {
 
 // The number 1.0 must be a code of the outputs. Where their exponent follows the data, the step holds the target instead.
 static int check_target(const Planner *p) {
+    if (p->net->loss != &fx_sse_ops)
+        return 0;
     int last = p->net->product_count - 1;
     const FxNode *node = fx_net_product(p->net, last);
     for (int i = 0; i < p->config->phase_count; i++) {

@@ -1,5 +1,7 @@
 #include "sim/run.h"
 
+#include "formats/math_f32.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +56,8 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     if (fx_dataset_load(&run->data, fx_recipe_text(recipe, "run.data"), err) ||
         fx_net_build(&run->net, fx_recipe_text(recipe, "run.net"), &run->data, (int)fx_recipe_number(recipe, "run.batch"),
                      fx_recipe_text(recipe, "run.loss"), err) ||
-        fx_recipe_settle(recipe, "run.net", run->net.notation, "--net", err)) // "auto" and names: what they stand for
+        fx_recipe_settle(recipe, "run.net", run->net.notation, "--net", err) || // "auto" and names: what they stand for
+        fx_recipe_settle(recipe, "run.loss", run->net.loss->name, "--net", err)) // the notation's, where it names one
         return -1;
     FxLayerName *names = calloc((size_t)run->net.product_count, sizeof *names);
     if (!names)
@@ -119,9 +122,14 @@ static void add_loss(FxRun *run, const FxTotals *before, int exponent) {
     run->loss_exponent = unit;
 }
 
+static bool is_softmax(const FxRun *run) {
+    return run->net.loss == &fx_softmax_ops;
+}
+
 void fx_run_step(FxRun *run) {
     int images = fx_feed_train(&run->feed, &run->net, run->step);
-    FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals};
+    FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals,
+                   .answered = is_softmax(run) ? fx_softmax_loss : NULL};
     FxTotals before = run->totals;
     run->totals.answers.loss = 0;
     fx_step_train(&step);
@@ -140,19 +148,25 @@ bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t co
             return false;
         fx_feed_images(&run->net, images, first + i, n);
         FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = n, .evaluation = true,
-                       .first_image = first + i, .totals = &totals};
+                       .first_image = first + i, .totals = &totals, .answered = is_softmax(run) ? fx_softmax_loss : NULL};
         fx_step_evaluate(&step);
     }
-    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step ? run->step - 1 : 0)};
+    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step ? run->step - 1 : 0), is_softmax(run), totals.loss};
     return true;
 }
 
 FxFigures fx_run_train_figures(const FxRun *run) {
-    return (FxFigures){run->totals.images, run->totals.answers, run->loss_exponent};
+    return (FxFigures){run->totals.images, run->totals.answers, run->loss_exponent, is_softmax(run), run->totals.loss};
 }
 
 double fx_figures_loss(const FxFigures *figures) {
+    if (figures->softmax)
+        return fx_loss_total(&figures->loss) / (double)figures->images;
     return ldexp((double)figures->answers.loss, 2 * figures->exponent - 1) / (double)figures->images;
+}
+
+double fx_run_zero_loss(const FxRun *run) {
+    return is_softmax(run) ? fx_log((double)run->net.classes) : 0.5; // SSE: one target of 1
 }
 
 static void put_le(unsigned char *to, uint64_t x, size_t bytes) {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 // Raised by the commit that changes any result.
-enum { FX_RESULTS_VERSION = 1 };
+enum { FX_RESULTS_VERSION = 2 };
 
 typedef enum FxStatus { FX_RUNNING, FX_DONE, FX_STOPPED, FX_DIVERGED, FX_DEAD, FX_STALLED } FxStatus;
 const char *fx_status_name(FxStatus status);
@@ -41,6 +41,8 @@ typedef struct FxFigures {
     uint64_t images;
     FxAnswers answers;
     int exponent; // of the outputs: answers.loss counts squares of 2^exponent
+    bool softmax; // the loss is `loss`
+    FxLossSum loss;
 } FxFigures;
 
 // false: *stop was set before the end.
@@ -49,8 +51,11 @@ bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t co
 // The train figures since the epoch's start.
 FxFigures fx_run_train_figures(const FxRun *run);
 
-// Loss an example: the exact sum converted once, times 2^(2e-1), divided once.
+// Loss an example: the exact sum of squares converted once, times 2^(2e-1), divided once; softmax: the mean cross-entropy.
 double fx_figures_loss(const FxFigures *figures);
+
+// The loss an example where all outputs are 0.
+double fx_run_zero_loss(const FxRun *run);
 
 uint32_t fx_run_weights_crc32(const FxRun *run);
 

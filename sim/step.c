@@ -1,5 +1,5 @@
 // The step of WAGE (arXiv 1802.04680, section numbers of its appendix aside), each line in the order of the authors' code:
-//   t = Q_W(w);  forward: z = x * t, [max-pool], ReLU, x' = Q_A(z);  e = Q_E(out - target);
+//   t = Q_W(w);  forward: z = x * t, [max-pool], ReLU, x' = Q_A(z);  e = Q_E(out - target), or of the softmax - target;
 //   for each layer from the last: dW = x^T e;  dx = t^T e, clip mask, Q_E, ReLU mask, un-pool;  w <- clip(w - Q_G(rate * dW)).
 #include "sim/step.h"
 
@@ -97,8 +97,9 @@ static int64_t target(int exponent) {
     return shift < 0 ? 0 : INT64_C(1) << shift;
 }
 
-// The answers, and where e is not NULL the error: out - target, exact. logits: the quantised outputs where the recipe has them.
-static FxTensor answer(const FxStep *s, const FxTensor *sums, const FxTensor *e) {
+// The answers, and where e is not NULL the error, exact; returns the error's exponent. logits: the quantised outputs where
+// the recipe has them.
+static int answer(const FxStep *s, const FxTensor *sums, const FxTensor *e) {
     FxNet *net = s->net;
     FxNode *node = output_node(net);
     FxTensor out = *sums;
@@ -109,10 +110,16 @@ static FxTensor answer(const FxStep *s, const FxTensor *sums, const FxTensor *e)
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
     trace(s, node->id, "logits", &out);
+    s->totals->images += (uint64_t)s->images;
+    if (s->answered)
+        s->answered(&out, net->batch_labels, net->classes, &s->totals->loss);
+    if (net->loss == &fx_softmax_ops) {
+        fx_softmax(&out, net->batch_labels, net->classes, e, &s->totals->answers);
+        return FX_SOFTMAX_EXPONENT;
+    }
     s->totals->lost_targets += out.exponent > 0 || out.exponent < FX_LEAST_OUTPUT_EXPONENT;
     fx_sse(&out, net->batch_labels, net->classes, target(out.exponent), e, &s->totals->answers);
-    s->totals->images += (uint64_t)s->images;
-    return out;
+    return out.exponent;
 }
 
 // Q_E of the outputs' error, then, where the logits are quantised, their clip mask.
@@ -181,7 +188,7 @@ void fx_step_train(const FxStep *s) {
     FxTensor sums = forward(s);
     FxTensor e = net->loss_error;
     e.count = sums.count;
-    e.exponent = answer(s, &sums, &e).exponent;
+    e.exponent = answer(s, &sums, &e);
     output_error(s, &sums, &e);
     for (int p = net->product_count - 1; p >= 0; p--)
         backward_product(s, fx_net_product(net, p));

@@ -2,13 +2,14 @@
 #ifndef FX_STEP_H
 #define FX_STEP_H
 
-#include "layers/loss.h"
+#include "layers/loss_f32.h"
 #include "sim/net.h"
 
 // Sums over steps since the caller zeroed them.
 typedef struct FxTotals {
     uint64_t images;
     FxAnswers answers;
+    FxLossSum loss;         // of losses that are no integers: what `answered` adds up
     uint64_t zero_tensors;  // error or gradient tensors all zero before their quantiser
     uint64_t saturated;     // over all sites
     uint64_t store_changed; // codes changed, summed over steps
@@ -30,6 +31,8 @@ typedef struct FxStep {
     bool evaluation;       // forward only, its own random words, no statistics
     uint64_t first_image;  // evaluation: number of the first image in its file
     FxTotals *totals;
+    // Told of the outputs that a batch was answered with, before they are lost: for a loss that is logged as a real. NULL: none.
+    void (*answered)(const FxTensor *out, const uint8_t *labels, int classes, FxLossSum *loss);
     const FxTrace *trace;  // NULL: nobody looks
 } FxStep;
 

@@ -92,8 +92,7 @@ static FxStatus judge(const FxRun *run) {
         return FX_STALLED;
     if (run->totals.lost_targets)
         return FX_DIVERGED;
-    // zero logits: one target of 1, so half a unit of loss an example
-    if (run->step / run->config.steps_per_epoch >= 2 && fx_figures_loss(&train) > 10 * 0.5)
+    if (run->step / run->config.steps_per_epoch >= 2 && fx_figures_loss(&train) > 10 * fx_run_zero_loss(run))
         return FX_DIVERGED;
     return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
 }

@@ -339,6 +339,11 @@ test_ends() {
     check "shortens the run" [ "$(last half/log.csv epoch)" = 2 ]
     fx train half/recipe.ini --out half2 --quiet; good "and its recipe.ini"
     check "is the stretched run's" [ "$(last half2/log.csv config_crc32)" = "$(last half/log.csv config_crc32)" ]
+    fx train wage-mnist --out softmax --net 8C3-MP2-10SMX --epochs 2 --quiet; good "softmax named by the notation"
+    check "recipe.ini says so" grep -qx 'loss = softmax' softmax/recipe.ini
+    check "the loss is a cross-entropy: below ln 10 once trained" awk -v x="$(last softmax/log.csv train_loss)" 'BEGIN { exit !(x > 0.5 && x < 2.302585) }'
+    fx train wage-mnist --out softmax2 --net 8C3-MP2-10 --loss softmax --epochs 2 --quiet --cpu scalar --threads 1
+    check "--loss softmax trains the same" [ "$(last softmax2/log.csv weights_crc32)" = "$(last softmax/log.csv weights_crc32)" ]
 }
 
 test_csv() {

@@ -46,7 +46,7 @@ small=(train wage --net '4C3-MP2-16FC-10' --epochs 4 --batch 96 --drop-last no -
 long=(train wage --net '4C3-MP2-16FC-10' --epochs 60 --batch 128 --checkpoint-every 7s -s stats.every=5s
     -s 'update.rate=8 1@20' --quiet)
 # nearly all its time goes into evaluation
-lazy=(train wage --net "16C5-MP2-128FC-10" --epochs 4 --batch 24 --validation 1389 --checkpoint-every 1e --quiet)
+lazy=(train wage --net "16C5-MP2-128FC-10" --epochs 4 --batch 24 --validation 1389 --checkpoint-every 1e --loss softmax --quiet)
 
 levels=()
 for level in auto scalar avx2 avx512 avx512vnni; do
