@@ -2,6 +2,7 @@
 
 #include "formats/cpu.h"
 #include "layers/gemm_kernel.h"
+#include "layers/gemm_kernel_f32.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,42 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static int vnni_loop(int 
         sum[0] = _mm512_xor_si512(sum[0], sum[i]);
     return _mm512_reduce_add_epi32(sum[0]);
 }
+
+__attribute__((target("avx512f"))) static float fma512_loop(int loops) {
+    __m512 sum[24];
+#pragma GCC unroll 24
+    for (int i = 0; i < 24; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    const __m512 x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(1.0f);
+    for (int l = 0; l < loops; l++)
+#pragma GCC unroll 24
+        for (int i = 0; i < 24; i++) {
+            sum[i] = _mm512_fmadd_ps(sum[i], x, y);
+            __asm__ volatile("" : "+v"(sum[i]));
+        }
+#pragma GCC unroll 24
+    for (int i = 1; i < 24; i++)
+        sum[0] = _mm512_add_ps(sum[0], sum[i]);
+    return _mm512_reduce_add_ps(sum[0]);
+}
+
+__attribute__((target("avx2,fma"))) static float fma256_loop(int loops) {
+    __m256 sum[12];
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++)
+        sum[i] = _mm256_set1_ps((float)i);
+    const __m256 x = _mm256_set1_ps(0.5f), y = _mm256_set1_ps(1.0f);
+    for (int l = 0; l < loops; l++)
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++) {
+            sum[i] = _mm256_fmadd_ps(sum[i], x, y);
+            __asm__ volatile("" : "+x"(sum[i]));
+        }
+#pragma GCC unroll 12
+    for (int i = 1; i < 12; i++)
+        sum[0] = _mm256_add_ps(sum[0], sum[i]);
+    return _mm256_cvtss_f32(sum[0]);
+}
 #endif
 
 double fx_bench_peak(unsigned cpu, int threads) {
@@ -89,6 +126,44 @@ double fx_bench_peak(unsigned cpu, int threads) {
                 free(c);
             }
         }
+        const double rate = macs / (fx_bench_now() - start) * 1e-9;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+// What one thread does: multiply-adds done.
+static double fma_loop(unsigned cpu) {
+#if defined(__x86_64__)
+    if (cpu & (FX_CPU_AVX512 | FX_CPU_AVX2)) {
+        volatile float keep = cpu & FX_CPU_AVX512 ? fma512_loop(1000000) : fma256_loop(1000000);
+        (void)keep;
+        return cpu & FX_CPU_AVX512 ? 1e6 * 24 * 16 : 1e6 * 12 * 8;
+    }
+#endif
+    (void)cpu;
+    const FxKernelF32 *kernel = &fx_gemm_scalar_f32;
+    const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr;
+    float *panels = aligned(32768);
+    for (int i = 0; i < 8192; i++)
+        panels[i] = 1;
+    const FxTileF32 tile = {.sums = panels + 6144, .sums_step = nr, .a = panels, .a_step = mr, .b = panels + 2048, .k = 128,
+                            .rows = kernel->mr, .by_k = true};
+    for (int i = 0; i < 10000; i++)
+        kernel->tile(&tile);
+    free(panels);
+    return 1e4 * 128 * (double)(mr * nr);
+}
+
+double fx_bench_peak_f32(unsigned cpu, int threads) {
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double macs = 0;
+        const double start = fx_bench_now();
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads) reduction(+ : macs)
+#endif
+        macs += fma_loop(cpu);
         const double rate = macs / (fx_bench_now() - start) * 1e-9;
         best = rate > best ? rate : best;
     }

@@ -11,4 +11,7 @@ double fx_bench_median(double *x, int n);
 // Best GMAC/s of vpdpbusd on registers, or of the best tile on panels in the first cache; on that many threads.
 double fx_bench_peak(unsigned cpu, int threads);
 
+// Best GMAC/s of float32 fused multiply-adds on registers, or of the scalar tile; on that many threads.
+double fx_bench_peak_f32(unsigned cpu, int threads);
+
 #endif

@@ -7,13 +7,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[] = {[FX_ACC_EXACT] = "exact", [FX_ACC_WRAP] = "wrap", [FX_ACC_SATURATE] = "saturate"};
+static const char *const kind_names[] = {[FX_ACC_EXACT] = "exact", [FX_ACC_WRAP] = "wrap", [FX_ACC_SATURATE] = "saturate",
+                                         [FX_ACC_FP32] = "fp32", [FX_ACC_KULISCH] = "kulisch"};
+
+// Recipes compare policies byte by byte, so what lies between the fields is cleared too.
+static FxPolicy policy_of(FxAccumulatorKind kind, int bits) {
+    FxPolicy p;
+    memset(&p, 0, sizeof p);
+    p.kind = kind;
+    p.bits = bits;
+    return p;
+}
+
+// A float grid with a rounding and an overflow policy; none of it needs a scale or a direction.
+static bool parse_float(FxPolicy *policy, const char *text) {
+    FxPolicy p = policy_of(FX_ACC_FLOAT, 0);
+    FxError why;
+    if (strchr(text, '@') || fx_quantiser_parse(&p.q, text, &why) ||
+        (p.q.grid.kind != &fx_grid_float && p.q.grid.kind != &fx_grid_p3109) ||
+        (fx_rounding_mode(&p.q.rounding)->needs & FX_ROUND_DIRECTION))
+        return false;
+    *policy = p;
+    return true;
+}
 
 int fx_policy_parse(FxPolicy *policy, const char *text, FxError *err) {
     if (!strcmp(text, "exact")) {
-        *policy = (FxPolicy){FX_ACC_EXACT, 0};
+        *policy = policy_of(FX_ACC_EXACT, 0);
         return 0;
     }
+    for (int kind = FX_ACC_FP32; kind <= FX_ACC_KULISCH; kind++)
+        if (!strcmp(text, kind_names[kind])) {
+            FxPolicy p = policy_of((FxAccumulatorKind)kind, 0);
+            if (fx_quantiser_parse(&p.q, "float:e8m23/nearest-even/inf", err))
+                return -1;
+            *policy = p;
+            return 0;
+        }
     for (int kind = FX_ACC_WRAP; kind <= FX_ACC_SATURATE; kind++) {
         size_t length = strlen(kind_names[kind]);
         const char *digits = text + length + 1;
@@ -22,18 +52,32 @@ int fx_policy_parse(FxPolicy *policy, const char *text, FxError *err) {
         size_t n = strspn(digits, "0123456789");
         int bits = n > 0 && n <= 2 && !digits[n] && digits[0] != '0' ? atoi(digits) : 0;
         if (bits >= 2 && bits <= 62) {
-            *policy = (FxPolicy){(FxAccumulatorKind)kind, bits};
+            *policy = policy_of((FxAccumulatorKind)kind, bits);
             return 0;
         }
     }
-    return fx_fail(err, FX_EXIT_USAGE, "accumulator \"%s\": known: exact, wrap:N, saturate:N (N 2..62)", text);
+    if (parse_float(policy, text))
+        return 0;
+    return fx_fail(err, FX_EXIT_USAGE,
+                   "accumulator \"%s\": known: exact, wrap:N, saturate:N (N 2..62); for products of floats, which training does not have yet: "
+                   "fp32, kulisch, float:eXmY[...][/ROUNDING][/OVERFLOW] and likewise the named float grids", text);
 }
 
 void fx_policy_print(char *text, size_t size, const FxPolicy *policy) {
-    if (policy->kind == FX_ACC_EXACT)
-        snprintf(text, size, "exact");
-    else
+    char grid[64], rounding[64];
+    if (policy->kind == FX_ACC_FLOAT) {
+        fx_grid_print(grid, sizeof grid, &policy->q.grid);
+        fx_rounding_print(rounding, sizeof rounding, &policy->q.rounding);
+        snprintf(text, size, "%s/%s/%s", grid, rounding, fx_overflow_name(policy->q.overflow));
+    } else if (policy->kind == FX_ACC_WRAP || policy->kind == FX_ACC_SATURATE) {
         snprintf(text, size, "%s:%d", kind_names[policy->kind], policy->bits);
+    } else {
+        snprintf(text, size, "%s", kind_names[policy->kind]);
+    }
+}
+
+bool fx_policy_is_float(const FxPolicy *policy) {
+    return policy->kind > FX_ACC_SATURATE;
 }
 
 static bool is_plain_exact(const FxAccumulator *acc) {
@@ -42,11 +86,19 @@ static bool is_plain_exact(const FxAccumulator *acc) {
 
 int fx_accumulator_type(FxType *type, const FxAccumulator *acc, size_t k, uint64_t max_product, const char *what, FxError *err) {
     unsigned __int128 bound = (unsigned __int128)k * max_product;
+    const FxPolicy *policies[] = {&acc->inner, &acc->outer};
+    for (int i = 0; i < 2; i++)
+        if (fx_policy_is_float(policies[i])) {
+            char text[FX_POLICY_TEXT];
+            fx_policy_print(text, sizeof text, policies[i]);
+            return fx_fail(err, FX_EXIT_USAGE, "%s: accumulator %s is one of float products, which training does not have yet; products of "
+                           "integers add up under exact, wrap:N or saturate:N (N 2..62)", what, text);
+        }
     if (bound >= (unsigned __int128)1 << 62)
         return fx_fail(err, FX_EXIT_USAGE, "%s: %zu products of up to %llu need more than 63 bits", what, k,
                        (unsigned long long)max_product);
-    FxPolicy last = acc->chunk ? acc->outer : acc->inner;
-    bool narrow = last.kind != FX_ACC_EXACT && last.bits <= 32;
+    const FxPolicy *last = acc->chunk ? &acc->outer : &acc->inner;
+    bool narrow = last->kind != FX_ACC_EXACT && last->bits <= 32;
     *type = narrow || bound <= INT32_MAX ? FX_INT32 : FX_INT64;
     return 0;
 }
@@ -59,14 +111,14 @@ static bool cannot_saturate(const FxPolicy *policy, size_t k, uint64_t max_produ
 
 static bool is_ordered(const FxProduct *product, const FxAccumulator *acc, uint64_t max_product) {
     size_t k = fx_matrix_k(&product->a);
-    FxPolicy outer = acc->chunk ? acc->outer : acc->inner;
+    const FxPolicy *outer = acc->chunk ? &acc->outer : &acc->inner;
     if (acc->shift)
         return true;
-    if (acc->inner.kind == FX_ACC_WRAP && outer.kind == FX_ACC_WRAP)
-        return outer.bits > acc->inner.bits;
+    if (acc->inner.kind == FX_ACC_WRAP && outer->kind == FX_ACC_WRAP)
+        return outer->bits > acc->inner.bits;
     if (acc->inner.kind == FX_ACC_WRAP)
         return true;
-    return !cannot_saturate(&acc->inner, k, max_product) || !cannot_saturate(&outer, k, max_product);
+    return !cannot_saturate(&acc->inner, k, max_product) || !cannot_saturate(outer, k, max_product);
 }
 
 static int64_t element(const void *data, FxType type, size_t i) {
@@ -86,7 +138,7 @@ static void read_row(int64_t *row, const FxMatrix *a, size_t r, void *raw) {
 }
 
 // k of place p: for oh-ow-n the images run fastest.
-static size_t place(const FxMatrix *a, FxProductOrder order, size_t p) {
+size_t fx_order_place(const FxMatrix *a, FxProductOrder order, size_t p) {
     if (order != FX_ORDER_OH_OW_N || !a->patch_rows)
         return p;
     size_t images = (size_t)a->images, positions = (size_t)a->out_height * (size_t)a->out_width;
@@ -100,7 +152,7 @@ static int64_t ordered_sum(const FxMatrix *order_of, const FxAccumulator *acc, c
     for (size_t p = 0; p < k; p += group) {
         int64_t sum = 0;
         for (size_t j = p; j < k && j < p + group; j++) {
-            size_t i = place(order_of, acc->order, j);
+            size_t i = fx_order_place(order_of, acc->order, j);
             sum += a[i] * b[i] >> acc->shift;
         }
         inner = fx_policy_add(&acc->inner, inner, sum, overflow);

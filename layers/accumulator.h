@@ -1,4 +1,4 @@
-// Accumulators of the integer products: what happens to a sum on its way.
+// Accumulators: what happens to a sum on its way. Their description, and those of the integer products.
 // exact: proved to fit when the net is built. wrap:N: the exact sum modulo 2^N, with sign. saturate:N: each addend is
 // added and the sum held to [-2^(N-1), 2^(N-1) - 1]; the order of the additions then decides bits:
 // k ascending as the operands' views give it, or for the weight gradient oh-ow-n.
@@ -8,15 +8,22 @@
 #define FX_ACCUMULATOR_H
 
 #include "formats/error.h"
+#include "formats/quantiser.h"
 #include "layers/gemm.h"
 
-typedef enum FxAccumulatorKind { FX_ACC_EXACT, FX_ACC_WRAP, FX_ACC_SATURATE } FxAccumulatorKind;
+// The first three are integer policies; the others belong to layers/accumulator_f32.h (exact there: inside chunks alone).
+typedef enum FxAccumulatorKind {
+    FX_ACC_EXACT, FX_ACC_WRAP, FX_ACC_SATURATE, FX_ACC_FLOAT, FX_ACC_FP32, FX_ACC_KULISCH
+} FxAccumulatorKind;
 typedef enum FxProductOrder { FX_ORDER_KH_KW_C, FX_ORDER_N_OH_OW, FX_ORDER_OH_OW_N } FxProductOrder;
 
 typedef struct FxPolicy {
     FxAccumulatorKind kind;
     int bits; // wrap, saturate: 2..62
+    FxQuantiser q; // float: the grid, rounding and overflow of every sum; fp32, kulisch: float:e8m23/nearest-even/inf
 } FxPolicy;
+
+enum { FX_POLICY_TEXT = FX_QUANTISER_TEXT };
 
 typedef struct FxAccumulator {
     FxPolicy inner, outer;
@@ -31,11 +38,20 @@ typedef struct FxAccumulatorCounts {
     uint64_t max_abs;  // largest magnitude of a finished sum
 } FxAccumulatorCounts;
 
-// "exact", "wrap:N", "saturate:N". Errors: exit code 2.
+// What becomes of the additions of float policies.
+typedef struct FxAccumulatorCountsF32 {
+    uint64_t overflow; // inner and outer additions whose rounded, unclamped result left the range
+    uint64_t swamped;  // additions of a finite addend other than zero that left a finite sum as it was
+} FxAccumulatorCountsF32;
+
+// "exact", "wrap:N", "saturate:N", "fp32", "kulisch", or a float grid as quantisers write it with a rounding and an
+// overflow policy behind it ("float:e6m9", "e4m3fn/stochastic:8/inf"), printed canonically. Errors: exit code 2.
 int fx_policy_parse(FxPolicy *policy, const char *text, FxError *err);
 void fx_policy_print(char *text, size_t size, const FxPolicy *policy);
+// Whether it is one of the float datapath: float, fp32, kulisch.
+bool fx_policy_is_float(const FxPolicy *policy);
 
-// One addition under a policy. sum + addend must fit 63 bits. *overflow counts where saturate acts.
+// One addition under an integer policy. sum + addend must fit 63 bits. *overflow counts where saturate acts.
 static inline int64_t fx_policy_add(const FxPolicy *policy, int64_t sum, int64_t addend, uint64_t *overflow) {
     int64_t x = sum + addend;
     if (policy->kind == FX_ACC_EXACT)
@@ -49,8 +65,11 @@ static inline int64_t fx_policy_add(const FxPolicy *policy, int64_t sum, int64_t
     return x < low ? low : x > high ? high : x;
 }
 
-// Type of the finished sums of k products, each at most max_product in magnitude. Error (exit code 2): the exact sum
-// needs more than 63 bits; what names the product.
+// Which k of the views comes at place p of the order.
+size_t fx_order_place(const FxMatrix *a, FxProductOrder order, size_t p);
+
+// Type of the finished sums of k products, each at most max_product in magnitude. Errors (exit code 2): the exact sum
+// needs more than 63 bits; a policy is none of integers. what names the product.
 int fx_accumulator_type(FxType *type, const FxAccumulator *acc, size_t k, uint64_t max_product, const char *what, FxError *err);
 
 // Bytes of scratch for fx_accumulate.

@@ -349,7 +349,8 @@ static void check_bias_integer(FxType type, FxType carried, size_t rows, size_t 
 static void integer_bias_is_exact_under_every_policy(void **state) {
     (void)state;
     static const FxType types[] = {FX_INT8, FX_UINT8, FX_INT16, FX_INT32};
-    static const FxPolicy policies[] = {{FX_ACC_EXACT, 0}, {FX_ACC_WRAP, 16}, {FX_ACC_SATURATE, 16}, {FX_ACC_SATURATE, 24}};
+    static const FxPolicy policies[] = {{.kind = FX_ACC_EXACT}, {.kind = FX_ACC_WRAP, .bits = 16}, {.kind = FX_ACC_SATURATE, .bits = 16},
+                                        {.kind = FX_ACC_SATURATE, .bits = 24}};
     for (int t = 0; t < 4; t++)
         for (int p = 0; p < 4; p++)
             for (int threads = 1; threads <= 3; threads++)

@@ -1,0 +1,87 @@
+// AVX2 and FMA: 6 x 16 sums fill twelve of the sixteen registers. See gemm_avx512_f32.c.
+#include "formats/cpu.h"
+#include "layers/gemm_kernel_f32.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { MR = 6, NR = 16, LANES = 8 };
+
+// rows and by_k are constants where this is inlined.
+INLINE void tile_of(const FxTileF32 *t, const int rows, const bool by_k) {
+    __m256 acc[MR][2];
+    float *sums = t->sums;
+    const size_t step = t->a_step;
+    const float *a = t->a, *b = t->b;
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        acc[r][0] = t->go_on ? _mm256_loadu_ps(sums + (size_t)r * t->sums_step) : _mm256_setzero_ps();
+        acc[r][1] = t->go_on ? _mm256_loadu_ps(sums + (size_t)r * t->sums_step + LANES) : _mm256_setzero_ps();
+    }
+    const float *a3 = a + (rows > 3 ? 3 : 0) * step; // rows 3i + {0, 1, 2} are base + step * {0, 4, 8} bytes
+    for (size_t k = t->k; k > 0; k--, b += NR) {
+        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + LANES);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            const __m256 x = _mm256_set1_ps(by_k ? a[r] : (r < 3 ? a : a3)[(size_t)(r % 3) * step]);
+            acc[r][0] = _mm256_fmadd_ps(x, b0, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(x, b1, acc[r][1]);
+        }
+        if (by_k)
+            a += step;
+        else
+            a++, a3++;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        _mm256_storeu_ps(sums + (size_t)r * t->sums_step, acc[r][0]);
+        _mm256_storeu_ps(sums + (size_t)r * t->sums_step + LANES, acc[r][1]);
+    }
+}
+
+static void tile(const FxTileF32 *t) {
+    switch (t->by_k ? t->rows : -t->rows) {
+    case 1: tile_of(t, 1, true); break;
+    case 2: tile_of(t, 2, true); break;
+    case 3: tile_of(t, 3, true); break;
+    case 4: tile_of(t, 4, true); break;
+    case 5: tile_of(t, 5, true); break;
+    case 6: tile_of(t, 6, true); break;
+    case -1: tile_of(t, 1, false); break;
+    case -2: tile_of(t, 2, false); break;
+    case -3: tile_of(t, 3, false); break;
+    case -4: tile_of(t, 4, false); break;
+    case -5: tile_of(t, 5, false); break;
+    default: tile_of(t, 6, false); break;
+    }
+}
+
+// Eight k of four rows, 4 x 4 in each half: k 0 .. 3 from the low halves, 4 .. 7 from the high ones.
+INLINE void transpose4(float *out, const float *in, size_t step) {
+    const __m256 r0 = _mm256_loadu_ps(in), r1 = _mm256_loadu_ps(in + step);
+    const __m256 r2 = _mm256_loadu_ps(in + 2 * step), r3 = _mm256_loadu_ps(in + 3 * step);
+    const __m256 low01 = _mm256_unpacklo_ps(r0, r1), high01 = _mm256_unpackhi_ps(r0, r1);
+    const __m256 low23 = _mm256_unpacklo_ps(r2, r3), high23 = _mm256_unpackhi_ps(r2, r3);
+    const __m256 v[4] = {_mm256_shuffle_ps(low01, low23, 0x44), _mm256_shuffle_ps(low01, low23, 0xee),
+                         _mm256_shuffle_ps(high01, high23, 0x44), _mm256_shuffle_ps(high01, high23, 0xee)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_ps(out + i * NR, _mm256_castps256_ps128(v[i]));
+        _mm_storeu_ps(out + (4 + i) * NR, _mm256_extractf128_ps(v[i], 1));
+    }
+}
+
+static void transpose(float *out, const float *in, size_t step, size_t k) {
+    size_t i = 0;
+    for (; i + 8 <= k; i += 8)
+        for (size_t j = 0; j < NR; j += 4)
+            transpose4(out + i * NR + j, in + j * step + i, step);
+    for (; i < k; i++)
+        for (size_t j = 0; j < NR; j++)
+            out[i * NR + j] = in[j * step + i];
+}
+
+const FxKernelF32 fx_gemm_avx2_f32 = {
+    .name = "avx2", .cpu = FX_CPU_AVX2, .mr = MR, .nr = NR, .tile = tile, .transpose = transpose,
+};
