@@ -186,6 +186,7 @@ bool fx_cast_f32(const FxCast *cast, const FxTensor *x, const FxTensor *y, size_
     if (y->type == FX_FLOAT32 && p.base + cast->shift == 1)
         p.out[0].finish = p.kernels->values_direct;
     fuse(&p, cast, p.base + cast->shift, p.base + cast->shift);
+    p.grid.uniform = true;
     size_t most = n < FX_BLOCK ? n : FX_BLOCK;
     for (size_t i = 0; i < most; i++)
         lowest[i] = p.base + cast->shift;

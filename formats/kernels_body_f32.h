@@ -355,14 +355,14 @@ INLINE void clear_negative_zeros(Out out, void *restrict y, size_t count, uint32
     }
 }
 
-INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
+INLINE void fuse(Out out, Kind kind, bool stochastic, bool uniform, void *restrict y, const uint32_t *restrict x, const int32_t *restrict lowest, size_t count,
                  const FxGridF32 *grid, const uint32_t *restrict R, const FxRoundArg *arg, FxCountsF32 *counts) {
     FxGridF32 g = *grid;
     int32_t r = stochastic ? arg->bits : 0, M = g.mantissa_bits, k = 23 - M - r;
     uint32_t half = k > 0 ? (UINT32_C(1) << (k - 1)) - 1 : 0, odd = k > 0;
     uint32_t saturated = 0, at_limit = 0, nonzero_in = 0, nonzero_out = 0, max = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[i] << 23, word;
+        uint32_t a = x[i] & 0x7FFFFFFF, sign = x[i] & 0x80000000, low = (uint32_t)lowest[uniform ? 0 : i] << 23, word;
         int32_t random = stochastic ? (int32_t)R[i] : 0;
         if (kind == FIXED) {
             uint32_t most = low - ((uint32_t)(2 + r) << 23), magic = low - ((uint32_t)r << 23) + 0x400000;
@@ -391,15 +391,20 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const ui
                 }
             }
             c = smaller(c, end + 1);
-            saturated += larger(c, end) - end;
+            saturated += larger(c, end) - (uniform ? 0 : end);
             c = smaller(c, end);
-            at_limit += larger(c, end - 1) - (end - 1);
+            at_limit += larger(c, end - 1) - (uniform ? 0 : end - 1);
             nonzero_out += smaller(c, 1);
             word = out != VALUES ? c | sign >> g.sign_shift : (kind == DIRECT_FLOAT ? c << (23 - M) : c) | sign;
         }
         store(y, out, i, word);
         nonzero_in += smaller(a, 1);
         max = larger(a, max);
+    }
+    if (kind != FIXED && uniform) { // what was left out above
+        uint32_t end = kind == FLOAT && out == VALUES ? ((uint32_t)lowest[0] << 23) + g.limit_value : g.limit;
+        saturated -= (uint32_t)count * end;
+        at_limit -= (uint32_t)count * (end - 1);
     }
     if (kind != FIXED && !g.negative_zero)
         clear_negative_zeros(out, y, count, out == VALUES ? 0x80000000 : 0x80000000u >> g.sign_shift);
@@ -408,7 +413,12 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, void *restrict y, const ui
 }
 
 #define FUSED(name, out, kind, stochastic) \
-    static void name(void *y, X *x, Low *l, size_t count, G *g, X *R, Arg *a, Counts *c) { fuse(out, kind, stochastic, y, x, l, count, g, R, a, c); }
+    static void name(void *y, X *x, Low *l, size_t count, G *g, X *R, Arg *a, Counts *c) { \
+        if (g->uniform) \
+            fuse(out, kind, stochastic, true, y, x, l, count, g, R, a, c); \
+        else \
+            fuse(out, kind, stochastic, false, y, x, l, count, g, R, a, c); \
+    }
 
 FUSED(even_float_values, VALUES, FLOAT, false)
 FUSED(even_float_codes8, CODES8, FLOAT, false)

@@ -11,7 +11,7 @@
 // A grid as the kernels see it. lowest (an array, so that blocks of one pass may have scales of their own): the float32
 // exponent field at which the grid's lowest binade begins, scale included; fixed grids: 150 + log2 of the unit.
 typedef struct FxGridF32 {
-    bool is_fixed;
+    bool is_fixed, uniform; // uniform: `lowest` is the same everywhere
     int mantissa_bits;      // float grids
     uint32_t limit;         // float grids: largest finite magnitude code
     uint32_t beyond;        // float grids, one pass: (exponent field above the limit's - lowest) << 23
