@@ -1,9 +1,8 @@
 // Bodies of the loops of kernels_f32.h. Included once by the file of each instruction set, which defines
 // FX_KERNELS_F32_TABLE and FX_KERNELS_F32_CPU; the compiler makes the vectors.
+#include "formats/bits_f32.h"
 #include "formats/kernels_f32.h"
 #include "formats/round_body.h"
-
-#include <string.h>
 
 #define INLINE __attribute__((always_inline)) static inline
 
@@ -100,7 +99,7 @@ INLINE int32_t law_stochastic_c(int32_t v, int32_t shift, int32_t R, int32_t r) 
 // 32 random bits: the fraction as 32 bits, up where adding R carries. Exact down to a step of 2^31; below, to nearest-even.
 INLINE int32_t law_stochastic_c32(int32_t v, int32_t shift, int32_t R, int32_t r) {
     (void)r;
-    int32_t near = shift > 31 ? 31 : shift < 1 ? 1 : shift, far = shift > 32 ? shift - 32 : 0;
+    int32_t near = cut(shift), far = shift > 32 ? shift - 32 : 0;
     far = far < 31 ? far : 31;
     int32_t rounded = far > 0 ? even(v, far > 0 ? far : 1) : v;
     uint32_t fraction = shift > 31 ? (uint32_t)rounded : (uint32_t)v << (32 - near);
@@ -210,12 +209,7 @@ INLINE void store(void *y, Out out, size_t i, uint32_t word) {
 
 // k * 2^(field - 127), exact.
 INLINE uint32_t scaled(int32_t k, int32_t power_field) {
-    uint32_t power = (uint32_t)power_field << 23, bits;
-    float unit, value;
-    memcpy(&unit, &power, sizeof unit);
-    value = (float)k * unit;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+    return fx_float_bits((float)k * fx_float_of((uint32_t)power_field << 23));
 }
 
 // careful: Inf and NaN among the numbers. The plain loops ignore them; when the largest magnitude says that there was
@@ -326,18 +320,6 @@ static void codes32_fixed(void *y, X *x, Low *n, Low *l, size_t count, G *g, Cou
 
 typedef enum Kind { FLOAT, DIRECT_FLOAT, FIXED } Kind; // direct: the lowest binade is float32's own
 
-INLINE float as_float(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-INLINE uint32_t as_bits(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 // Counts without comparisons, which cost more: the number of v > end, v <= end + 1, is the sum of max(v, end) - end.
 INLINE uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -366,11 +348,11 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, bool uniform, void *restri
         int32_t random = stochastic ? (int32_t)R[i] : 0;
         if (kind == FIXED) {
             uint32_t most = low - ((uint32_t)(2 + r) << 23), magic = low - ((uint32_t)r << 23) + 0x400000;
-            int32_t n = (int32_t)(as_bits(as_float(smaller(a, most) | sign) + as_float(magic)) - magic);
+            int32_t n = (int32_t)(fx_float_bits(fx_float_of(smaller(a, most) | sign) + fx_float_of(magic)) - magic);
             n = stochastic ? (n + random) >> r : n;
             int32_t c = n < g.low ? g.low : n;
             c = c > g.high ? g.high : c;
-            word = out == VALUES ? as_bits((float)c * as_float(low - (23u << 23))) : (uint32_t)c;
+            word = out == VALUES ? fx_float_bits((float)c * fx_float_of(low - (23u << 23))) : (uint32_t)c;
             saturated += c != n;
             at_limit += (c == g.low) | (c == g.high);
             nonzero_out += smaller((uint32_t)c, 1);
@@ -381,12 +363,12 @@ INLINE void fuse(Out out, Kind kind, bool stochastic, bool uniform, void *restri
                 c = stochastic ? (c + (uint32_t)random) >> r : c;
             } else {
                 uint32_t magic = top + ((uint32_t)k << 23);
-                float sum = as_float(v) + as_float(magic);
-                int32_t n = (int32_t)(as_bits(sum) - magic);
+                float sum = fx_float_of(v) + fx_float_of(magic);
+                int32_t n = (int32_t)(fx_float_bits(sum) - magic);
                 n = stochastic ? (n + random) >> r : n;
                 c = ((top - low) >> (23 - M)) + (uint32_t)n;
                 if (out == VALUES) { // the same in float32's bits
-                    c = as_bits(stochastic ? (float)n * as_float(top - ((uint32_t)M << 23)) : sum - as_float(magic));
+                    c = fx_float_bits(stochastic ? (float)n * fx_float_of(top - ((uint32_t)M << 23)) : sum - fx_float_of(magic));
                     end = low + g.limit_value;
                 }
             }

@@ -37,7 +37,7 @@ void fx_log_array_f32(float *x, size_t n, unsigned cpu) {
 }
 
 static double nan_f64(void) {
-    return double_of(UINT64_C(0x7FF8) << 48);
+    return fx_double_of(UINT64_C(0x7FF8) << 48);
 }
 
 // c[0] + c[1] x + ... + c[n - 1] x^(n-1)
@@ -50,7 +50,7 @@ static double polynomial(const double *c, int n, double x) {
 
 // 2^n, -1022 <= n <= 1023
 static double power_of_two(int n) {
-    return double_of((uint64_t)(n + 1023) << 52);
+    return fx_double_of((uint64_t)(n + 1023) << 52);
 }
 
 // ln2 in two parts: n * (the first 32 bits) is exact for |n| < 2^21.
@@ -73,7 +73,7 @@ double fx_exp(double x) {
 
 // The first 26 bits of x: products of two such numbers are exact.
 static double upper(double x) {
-    return double_of(bits_of(x) >> 27 << 27);
+    return fx_double_of(fx_double_bits(x) >> 27 << 27);
 }
 
 // 2 artanh(s) with the quotient s in two parts, the series through s^23: it leaves less than 2e-20 of the whole.
@@ -82,14 +82,14 @@ double fx_log(double x) {
     if (!(x >= 0))
         return nan_f64();
     if (x == 0 || x > 0x1.fffffffffffffp1023)
-        return x == 0 ? double_of(UINT64_C(0xFFF0) << 48) : x;
+        return x == 0 ? fx_double_of(UINT64_C(0xFFF0) << 48) : x;
     int k = 0;
     if (x < 0x1p-1022) {
         x *= 0x1p54;
         k = -54;
     }
-    uint64_t bits = bits_of(x), e = (bits - 0x3FE6A09E667F3BCD + (UINT64_C(1024) << 52)) >> 52;
-    double m = double_of(bits - ((e - 1024) << 52));
+    uint64_t bits = fx_double_bits(x), e = (bits - 0x3FE6A09E667F3BCD + (UINT64_C(1024) << 52)) >> 52;
+    double m = fx_double_of(bits - ((e - 1024) << 52));
     k += (int)e - 1024;
     double f = m - 1, h = m + 1, h_rest = m - (h - 1), s = f / h; // f, h + h_rest: exact
     double s1 = upper(s), s2 = s - s1, h1 = upper(h), h2 = h - h1;

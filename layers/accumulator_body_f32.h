@@ -3,6 +3,7 @@
 //
 // A product of two float32 is exact in float64. A sum of two float64 is not, but two-sum finds its error exactly; with its last
 // bit set where something was lost (rounding to odd) it rounds to 24 bits and fewer as the exact sum would.
+#include "formats/bits_f32.h"
 #include "formats/round_body.h"
 #include "layers/accumulator_kernels_f32.h"
 
@@ -13,18 +14,6 @@
 enum { LANES = FX_ACC_LANES, BIAS64 = 1023, FRACTION64 = 52 };
 static const uint64_t sign64 = UINT64_C(1) << 63;
 
-INLINE uint64_t bits64(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-INLINE double double_of(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 // a + b and what its rounding lost (Knuth), exact whichever is larger.
 INLINE double two_sum(double a, double b, double *lost) {
     double s = a + b, part = s - a;
@@ -34,8 +23,8 @@ INLINE double two_sum(double a, double b, double *lost) {
 
 // s, of which `lost` is missing, to odd: between two neighbours the one whose last bit is set.
 INLINE uint64_t to_odd(double s, double lost) {
-    uint64_t x = bits64(s), even = 0 - (~x & 1), inexact = lost != 0 ? ~UINT64_C(0) : UINT64_C(0);
-    uint64_t one = 1 | (0 - ((x ^ bits64(lost)) >> 63)); // away from zero or, where the signs differ, -1
+    uint64_t x = fx_double_bits(s), even = 0 - (~x & 1), inexact = lost != 0 ? ~UINT64_C(0) : UINT64_C(0);
+    uint64_t one = 1 | (0 - ((x ^ fx_double_bits(lost)) >> 63)); // away from zero or, where the signs differ, -1
     return x + (one & inexact & even);
 }
 
@@ -51,8 +40,8 @@ typedef double Law(uint64_t a, uint64_t sign, uint64_t low, const FxAddF32 *add,
 // a + 2^52 units has the unit as its last place; the machine rounds to nearest-even.
 INLINE double law_even(uint64_t a, uint64_t sign, uint64_t low, const FxAddF32 *add, uint64_t R, FxRoundShift *shift, bool magnitude) {
     (void)sign, (void)R, (void)shift, (void)magnitude;
-    double magic = double_of(binade(a, low) + ((uint64_t)(FRACTION64 - add->mantissa_bits) << FRACTION64));
-    return (double_of(a) + magic) - magic;
+    double magic = fx_double_of(binade(a, low) + ((uint64_t)(FRACTION64 - add->mantissa_bits) << FRACTION64));
+    return (fx_double_of(a) + magic) - magic;
 }
 
 // Likewise at 2^-r of a unit; the random bits are added to that integer and its low r bits dropped.
@@ -60,14 +49,14 @@ INLINE double law_stochastic_c(uint64_t a, uint64_t sign, uint64_t low, const Fx
     (void)sign, (void)shift, (void)magnitude;
     uint64_t coarse = binade(a, low) + ((uint64_t)(FRACTION64 - add->mantissa_bits) << FRACTION64);
     uint64_t fine = coarse - ((uint64_t)add->round.bits << FRACTION64);
-    uint64_t n = bits64(double_of(a) + double_of(fine)) - fine;
-    return double_of(coarse + ((n + R) >> add->round.bits)) - double_of(coarse);
+    uint64_t n = fx_double_bits(fx_double_of(a) + fx_double_of(fine)) - fine;
+    return fx_double_of(coarse + ((n + R) >> add->round.bits)) - fx_double_of(coarse);
 }
 
 // The nearest, and one unit less where that is above the number.
 INLINE double law_toward_zero(uint64_t a, uint64_t sign, uint64_t low, const FxAddF32 *add, uint64_t R, FxRoundShift *shift, bool magnitude) {
-    double nearest = law_even(a, sign, low, add, R, shift, magnitude), number = double_of(a);
-    double unit = double_of(binade(a, low) - ((uint64_t)add->mantissa_bits << FRACTION64));
+    double nearest = law_even(a, sign, low, add, R, shift, magnitude), number = fx_double_of(a);
+    double unit = fx_double_of(binade(a, low) - ((uint64_t)add->mantissa_bits << FRACTION64));
     return nearest - (nearest > number ? unit : 0);
 }
 
@@ -83,7 +72,7 @@ INLINE double law_any(uint64_t a, uint64_t sign, uint64_t low, const FxAddF32 *a
     int64_t q = law(v, (int)shift, (uint32_t)R, 0, &add->round);
     q = q < 0 ? -q : q;
     uint64_t coarse = top + ((uint64_t)(FRACTION64 - add->mantissa_bits) << FRACTION64);
-    return double_of(coarse + (uint64_t)q) - double_of(coarse);
+    return fx_double_of(coarse + (uint64_t)q) - fx_double_of(coarse);
 }
 
 // What additions did, a lane; bad: something was lost that two float64 do not hold.
@@ -102,7 +91,7 @@ INLINE void sum_group(double high[LANES], double low[LANES], Lanes *c, const FxS
             double lost, missing;
             high[i] = two_sum(high[i], a * (double)b[i], &lost);
             low[i] = two_sum(low[i], lost, &missing);
-            c->bad[i] |= bits64(missing) << 1;
+            c->bad[i] |= fx_double_bits(missing) << 1;
         }
     }
 }
@@ -121,7 +110,7 @@ INLINE void add_row(Law *law, FxRoundShift *shift, bool magnitude, bool grouped,
         double lost, t = two_sum(sum[i], addend[i], &lost);
         if (grouped) { // the missing parts together, and once more so that t is the nearest to all of it
             double missing, rest = two_sum(lost, more[i], &missing);
-            c->bad[i] |= bits64(missing) << 1;
+            c->bad[i] |= fx_double_bits(missing) << 1;
             t = two_sum(t, rest, &lost);
         }
         x[i] = to_odd(t, lost);
@@ -131,7 +120,7 @@ INLINE void add_row(Law *law, FxRoundShift *shift, bool magnitude, bool grouped,
     for (size_t i = 0; i < LANES; i++) {
         double held = value[i] > most ? most : value[i];
         c->overflow[i] += value[i] > most ? 1 : 0;
-        held = double_of(bits64(held) | (x[i] & sign64));
+        held = fx_double_of(fx_double_bits(held) | (x[i] & sign64));
         double there = grouped && addend[i] == 0 ? more[i] : addend[i];
         c->swamped[i] += held == sum[i] ? there != 0 ? UINT64_C(1) : UINT64_C(0) : UINT64_C(0);
         sum[i] = held;

@@ -2,6 +2,7 @@
 // words, and what the specification has to do instead.
 #include "layers/accumulator_f32.h"
 
+#include "formats/bits_f32.h"
 #include "layers/accumulator_exact.h"
 #include "layers/accumulator_kernels_f32.h"
 
@@ -78,16 +79,7 @@ typedef struct Plan {
 } Plan;
 
 static float float_of(FxNumber x) {
-    uint32_t bits = fx_number_to_f32(x);
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
+    return fx_float_of(fx_number_to_f32(x));
 }
 
 static FxAddF32 add_of(const FxPolicy *policy, const FxAccKernelsF32 *kernels, const FxRandom *random, bool near) {
@@ -155,9 +147,7 @@ static void plan_policies(Plan *p, const FxAccumulator *acc) {
 
 // To float32; false if one is not finite or not exact there.
 static bool convert(float *out, const void *raw, FxType type, size_t n, int exponent) {
-    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
-    double scale;
-    memcpy(&scale, &bits, sizeof scale);
+    double scale = fx_double_of((uint64_t)(exponent + 1023) << 52);
     int bad = 0;
     switch (type) {
     case FX_INT8: CONVERT(int8_t);
@@ -354,13 +344,10 @@ static float exact(Thread *t, size_t row, size_t column, FxAccumulatorCountsF32 
         else
             fx_matrix_patches(t->row[i], p->k, m[i], index[i], 1, 0, p->k);
     }
-    uint32_t bias = p->product->bias ? bits_of(p->product->bias[column]) : 0;
+    uint32_t bias = p->product->bias ? fx_float_bits(p->product->bias[column]) : 0;
     FxExactOutput o = {p->acc, m[0], {t->row[0], m[0]->type, p->product->a_exponent}, {t->row[1], m[1]->type, p->product->b_exponent},
                        p->k, p->product->bias ? &bias : NULL, p->random, row * p->n + column};
-    uint32_t bits = fx_accumulate_exact(&o, counts);
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return fx_float_of(fx_accumulate_exact(&o, counts));
 }
 
 static void store(Thread *t, Tile *tile, const float *sums) {
@@ -372,7 +359,7 @@ static void store(Thread *t, Tile *tile, const float *sums) {
                 c[i] = exact(t, tile->row + row, tile->column + i, &t->counts);
             } else {
                 c[i] = sums[row * LANES + i];
-                if (bits_of(c[i]) == UINT32_C(1) << 31) // the kernels' -0 may be an exact zero, or a zero of a grid without sign
+                if (fx_float_bits(c[i]) == UINT32_C(1) << 31) // the kernels' -0 may be an exact zero, or a zero of a grid without sign
                     c[i] = exact(t, tile->row + row, tile->column + i, NULL);
             }
         }

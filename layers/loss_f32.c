@@ -1,5 +1,6 @@
 #include "layers/loss_f32.h"
 
+#include "formats/bits_f32.h"
 #include "formats/math_f32.h"
 
 #include <assert.h>
@@ -22,10 +23,7 @@ double fx_loss_total(const FxLossSum *loss) {
 // 2^n; far outside of what exponents are, the nearest that float64 has.
 static double power_of_two(int n) {
     n = n < -1022 ? -1022 : n > 900 ? 900 : n;
-    uint64_t bits = (uint64_t)(n + 1023) << 52;
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return fx_double_of((uint64_t)(n + 1023) << 52);
 }
 
 static bool above(const FxTensor *t, size_t a, size_t b) {
