@@ -44,9 +44,9 @@ small=(train wage --net '4C3-MP2-16FC-10' --epochs 4 --batch 96 --drop-last no -
     --augment 'pad:1 crop flip' --checkpoint-every 3s -s stats.every=5s -s 'update.rate=8 1@2 1/8@50s'
     -s accumulator.kind=saturate:16 --quiet)
 long=(train wage --net '4C3-MP2-16FC-10' --epochs 60 --batch 128 --checkpoint-every 7s -s stats.every=5s
-    -s 'update.rate=8 1@20' --quiet)
+    -s 'update.rate=8 1@20' --loss softmax --quiet)
 # nearly all its time goes into evaluation
-lazy=(train wage --net "16C5-MP2-128FC-10" --epochs 4 --batch 24 --validation 1389 --checkpoint-every 1e --loss softmax --quiet)
+lazy=(train wage --net "16C5-MP2-128FC-10" --epochs 4 --batch 24 --validation 1389 --checkpoint-every 1e --quiet)
 
 levels=()
 for level in auto scalar avx2 avx512 avx512vnni; do
