@@ -128,3 +128,7 @@ bool fx_autoflex_observe(const FxScale *scale, const FxGrid *grid, int64_t *stat
     state[FLEX_KAPPA] = kappa_clamped(scale, kappa);
     return false;
 }
+
+bool fx_autoflex_is_starting(const FxScale *scale, const int64_t *state) {
+    return scale->rule->observe == fx_autoflex_observe && !state[FLEX_STARTED];
+}

@@ -169,6 +169,10 @@ static FxScalar divide(Big *n, Big *d) {
 }
 
 int fx_scalar_parse(FxScalar *scalar, const char *text, FxError *err) {
+    return fx_scalar_parse_times(scalar, text, 1, 1, err);
+}
+
+int fx_scalar_parse_times(FxScalar *scalar, const char *text, uint32_t factor, uint32_t divisor, FxError *err) {
     Big n = {{0}}, d = {{1}};
     int places = 0, ignored, power = 0;
     bool negative = text[0] == '-';
@@ -191,6 +195,8 @@ int fx_scalar_parse(FxScalar *scalar, const char *text, FxError *err) {
         big_multiply_add(&n, 10, 0);
     for (int i = power - places; i < 0; i++)
         big_multiply_add(&d, 10, 0);
+    big_multiply_add(&n, factor, 0);
+    big_multiply_add(&d, divisor, 0);
     *scalar = divide(&n, &d);
     if (negative)
         scalar->mantissa = -scalar->mantissa;

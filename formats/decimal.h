@@ -28,5 +28,7 @@ typedef struct FxScalar {
 
 // "[-]decimal[e[+|-]n]" or "[-]a/b", rounded once, to nearest, ties to even. Errors: exit code 2.
 int fx_scalar_parse(FxScalar *scalar, const char *text, FxError *err);
+// The same times factor / divisor, rounded once.
+int fx_scalar_parse_times(FxScalar *scalar, const char *text, uint32_t factor, uint32_t divisor, FxError *err);
 
 #endif

@@ -103,5 +103,7 @@ enum { FX_AUTOFLEX_ENTRIES = 16, FX_AUTOFLEX_WORDS = 5 + FX_AUTOFLEX_ENTRIES };
 FxScaleChoice fx_autoflex_choose(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
 void fx_autoflex_start(const FxScale *scale, const FxGrid *grid, int64_t *state);
 bool fx_autoflex_observe(const FxScale *scale, const FxGrid *grid, int64_t *state, const FxScaleSeen *seen);
+// Whether the scale is autoflex and its start is not over.
+bool fx_autoflex_is_starting(const FxScale *scale, const int64_t *state);
 
 #endif

@@ -69,3 +69,10 @@ void fx_tensor_set(const FxTensor *t, size_t i, int64_t code) {
     }
     ((int64_t *)t->data)[i] = code;
 }
+
+uint64_t fx_tensor_bits(const FxTensor *t, size_t i) {
+    FxTensor bits = *t;
+    if (t->type == FX_FLOAT32)
+        bits.type = FX_UINT32;
+    return (uint64_t)fx_tensor_get(&bits, i);
+}

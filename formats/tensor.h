@@ -29,6 +29,8 @@ typedef struct FxTensor {
 int64_t fx_tensor_get(const FxTensor *t, size_t i);
 // Stores a code that the type can hold.
 void fx_tensor_set(const FxTensor *t, size_t i, int64_t code);
+// Element i as two's complement, or the bits of a float32.
+uint64_t fx_tensor_bits(const FxTensor *t, size_t i);
 // Address of element i.
 void *fx_tensor_at(const FxTensor *t, size_t i);
 

@@ -244,6 +244,6 @@ void fx_accumulate(const FxProduct *product, const FxAccumulator *acc, uint64_t 
     }
     if (!counts)
         return;
-    uint64_t max = fx_work_max_abs(work, &c);
+    uint64_t max = fx_work_max_abs(work, &c, &(int){0});
     counts->max_abs = max > counts->max_abs ? max : counts->max_abs;
 }

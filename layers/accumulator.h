@@ -34,8 +34,9 @@ typedef struct FxAccumulator {
 } FxAccumulator;
 
 typedef struct FxAccumulatorCounts {
-    uint64_t overflow; // additions whose exact result left the range (saturate only)
-    uint64_t max_abs;  // largest magnitude of a finished sum
+    uint64_t overflow; // additions whose exact result left the range (saturate and float policies)
+    uint64_t max_abs;  // largest magnitude of a finished sum of integers
+    uint64_t swamped;  // float policies: additions of a finite addend other than zero that left a finite sum as it was
 } FxAccumulatorCounts;
 
 // What becomes of the additions of float policies.

@@ -32,7 +32,7 @@ void fx_bias_add(const FxTensor *sums, const FxTensor *bias, const FxPolicy *pol
     if (floats || !counts)
         return;
     counts->overflow += stats.saturated;
-    uint64_t max = fx_work_max_abs(work, sums);
+    uint64_t max = fx_work_max_abs(work, sums, &(int){0});
     counts->max_abs = max > counts->max_abs ? max : counts->max_abs;
 }
 

@@ -1,4 +1,4 @@
-// Layers: a forward map and its backward halves, exact on integers. Data is n h w c; the number of images of a call
+// Layers: a forward map and its backward halves, exact on integers, in the defined order on float32. Data is n h w c; the number of images of a call
 // is read from its tensors, so that the last batch of an evaluation may be short.
 // Nothing here rounds: quantisers stand between layers, in the training step.
 #ifndef FX_LAYER_H
@@ -45,7 +45,9 @@ struct FxLayer {
     // products: weights [kernel][kernel][ci][co]; a fully connected layer is a 1x1 convolution of 1x1 images with ci = h*w*c
     FxShape image; // what the product reads: in, or 1 x 1 x (h*w*c)
     size_t weights, fan_in;
-    FxTensor weight;                     // operand codes
+    FxTensor weight;                     // operand: codes or float32
+    FxTensor bias;                       // added to the forward sums, one a channel; count 0: none. Float32 where the sums are
+    const FxRandom *random;              // of the accumulators of float sums; NULL: they draw nothing
     FxAccumulator accumulator[FX_PRODUCTS];
     uint64_t max_product[FX_PRODUCTS];   // largest magnitude of one product
     FxTensor saved;                      // pool: place of the winner in its window, uint8; relu: 1 where x > 0, uint8
@@ -59,10 +61,17 @@ const FxLayerOps *fx_layer_find(const char *token);
 FxShape fx_shape_images(FxShape shape, int n);
 int fx_layer_images(const FxTensor *t, FxShape shape);
 
+// Whether the additions of a float product are counted: not the plain float32 chains.
+bool fx_layer_counts_f32(const FxAccumulator *acc);
+
+// Bytes of scratch that a product of so many images needs; only the tensors' types are read.
+size_t fx_layer_scratch(const FxLayer *layer, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
+                        const FxTensor *sums, const FxWork *work);
+
 // The product of the kind as fx_accumulate wants it, without pointers where the tensors are NULL.
 FxProduct fx_layer_product(const FxLayer *layer, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
                            const FxTensor *sums);
 
-extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_sse_ops, fx_softmax_ops;
+extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_sse_ops, fx_softmax_ops, fx_niti_ops;
 
 #endif

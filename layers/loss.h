@@ -3,6 +3,7 @@
 #ifndef FX_LOSS_H
 #define FX_LOSS_H
 
+#include "formats/decimal.h"
 #include "layers/layer.h"
 
 typedef struct FxAnswers {
@@ -31,6 +32,33 @@ void fx_softmax(const FxTensor *out, const uint8_t *labels, int classes, const F
 // here every division floors.
 enum { FX_NITI_EXPONENT = -11 };
 void fx_softmax_niti(const FxTensor *out, const uint8_t *labels, int classes, const FxTensor *e, FxAnswers *answers);
+
+// What a loss is asked: of codes or sums, or of float32.
+typedef struct FxLossCall {
+    const FxTensor *out;    // n x classes
+    const uint8_t *labels;
+    int classes;
+    int64_t one;            // integers: the code of 1.0
+    FxScalar scale;         // float32: factor of the error
+    int batch;              // float32: nominal images of a batch
+    unsigned cpu;
+    const FxTensor *e;      // int64 or float32; NULL: only the answers
+    FxAnswers *answers;
+    struct FxLossSum *loss; // of losses that are logged as reals
+} FxLossCall;
+
+// One line a loss.
+typedef struct FxLossRule {
+    const FxLayerOps *ops;
+    bool logs_squares;    // on integers the logged loss is answers->loss, else it is *loss
+    bool has_exponent;    // on integers e is in units of 2^exponent, else in those of the outputs
+    int exponent;
+    bool needs_int8;
+    void (*integers)(const FxLossCall *call);
+    void (*floats)(const FxLossCall *call); // NULL: on integers alone
+} FxLossRule;
+
+const FxLossRule *fx_loss_rule(const FxLayerOps *ops);
 
 // Adds the wrong answers and the ties of integer outputs. The losses above do it themselves.
 void fx_answers_count(const FxTensor *out, const uint8_t *labels, int classes, FxAnswers *answers);

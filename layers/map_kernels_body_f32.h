@@ -60,4 +60,9 @@ static void add(float *y, const float *x, size_t n) {
         y[i] += x[i];
 }
 
-const FxMapKernelsF32 FX_MAP_KERNELS_F32_TABLE = {FX_MAP_KERNELS_F32_CPU, pool_row, unpool_row, relu, relu_back, add};
+static void multiply_add(float *out, float a, const float *x, const float *y, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = __builtin_fmaf(a, x[i], y[i]);
+}
+
+const FxMapKernelsF32 FX_MAP_KERNELS_F32_TABLE = {FX_MAP_KERNELS_F32_CPU, pool_row, unpool_row, relu, relu_back, add, multiply_add};

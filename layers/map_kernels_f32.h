@@ -15,6 +15,7 @@ typedef struct FxMapKernelsF32 {
     void (*relu)(float *y, uint8_t *mask, const float *x, size_t n); // y may be x
     void (*relu_back)(float *dx, const float *e, const uint8_t *mask, size_t n); // dx may be e
     void (*add)(float *y, const float *x, size_t n); // y[i] += x[i]
+    void (*multiply_add)(float *out, float a, const float *x, const float *y, size_t n); // fused; out may be x or y
 } FxMapKernelsF32;
 
 const FxMapKernelsF32 *fx_map_kernels_f32(unsigned cpu); // the last line whose flags are all in cpu

@@ -1,7 +1,11 @@
-// Convolution and fully connected layer: cross-correlation with zero padding and stride, as three integer products.
+// Convolution and fully connected layer: cross-correlation with zero padding and stride, as three products, of integers
+// or, where the sums are float32, of floats.
 //   forward   y[n,oy,ox,co]   = sum over (ky, kx, ci) of x[n, oy*s-p+ky, ox*s-p+kx, ci] * w[ky,kx,ci,co]
 //   error     dx[n,iy,ix,ci]  = sum over (ky, kx, co) of e[n, (iy+p-ky)/s, (ix+p-kx)/s, co] * w[ky,kx,ci,co]
 //   gradient  dw[ky,kx,ci,co] = sum over (n, oy, ox)  of x[n, oy*s-p+ky, ox*s-p+kx, ci] * e[n,oy,ox,co]
+#include "layers/accumulator_f32.h"
+#include "layers/bias.h"
+#include "layers/gemm_f32.h"
 #include "layers/layer.h"
 
 #include <assert.h>
@@ -94,24 +98,84 @@ FxProduct fx_layer_product(const FxLayer *l, FxProductKind kind, int images, con
     return p;
 }
 
+// Products of float32, of which one operand may be codes.
+static FxAccumulateF32 float_product(const FxProduct *p, const FxTensor *left, const FxTensor *right, const FxTensor *bias) {
+    return (FxAccumulateF32){.a = p->a, .b = p->b, .a_exponent = left->exponent, .b_exponent = right->exponent, .c = p->c,
+                             .bias = bias && bias->count ? bias->data : NULL};
+}
+
+// Chains of fused additions, which the plain product does at its full speed.
+static bool is_plain_f32(const FxAccumulator *acc) {
+    return acc->inner.kind == FX_ACC_FP32 && (!acc->chunk || acc->outer.kind == FX_ACC_FP32) && acc->group == 1 &&
+           acc->order != FX_ORDER_OH_OW_N;
+}
+
+bool fx_layer_counts_f32(const FxAccumulator *acc) {
+    return !is_plain_f32(acc);
+}
+
+static FxProductF32 plain_f32(const FxAccumulateF32 *p, const FxAccumulator *acc) {
+    return (FxProductF32){p->a, p->b, p->a_exponent, p->b_exponent, p->c, (size_t)acc->chunk};
+}
+
+static void run_f32(const FxLayer *l, FxProductKind kind, const FxAccumulateF32 *p, const FxTensor *sums, const FxWork *work,
+                    FxAccumulatorCounts *counts) {
+    const FxAccumulator *acc = &l->accumulator[kind];
+    if (is_plain_f32(acc)) {
+        FxProductF32 product = plain_f32(p, acc);
+        fx_gemm_f32(&product, work);
+        if (p->bias)
+            fx_bias_add(sums, &l->bias, NULL, work, NULL);
+        return;
+    }
+    FxAccumulatorCountsF32 seen = {0};
+    fx_accumulate_f32(p, acc, l->random, work, counts ? &seen : NULL);
+    if (counts) {
+        counts->overflow += seen.overflow;
+        counts->swamped += seen.swamped;
+    }
+}
+
 static void run(const FxLayer *l, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
-                const FxTensor *sums, const FxWork *work, FxAccumulatorCounts *counts) {
+                const FxTensor *sums, const FxTensor *bias, const FxWork *work, FxAccumulatorCounts *counts) {
+    const FxAccumulator *acc = &l->accumulator[kind];
     FxProduct p = fx_layer_product(l, kind, images, left, right, sums);
     assert(fx_matrix_rows(&p.a) * fx_matrix_rows(&p.b) == sums->count && fx_matrix_k(&p.a) == fx_matrix_k(&p.b));
-    fx_accumulate(&p, &l->accumulator[kind], l->max_product[kind], work, counts);
+    if (sums->type == FX_FLOAT32) {
+        FxAccumulateF32 product = float_product(&p, left, right, bias);
+        run_f32(l, kind, &product, sums, work, counts);
+        return;
+    }
+    fx_accumulate(&p, acc, l->max_product[kind], work, counts);
+    if (bias && bias->count) {
+        FxTensor y = *sums;
+        y.exponent = left->exponent + right->exponent + acc->shift;
+        fx_bias_add(&y, bias, acc->chunk ? &acc->outer : &acc->inner, work, counts);
+    }
+}
+
+size_t fx_layer_scratch(const FxLayer *l, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
+                        const FxTensor *sums, const FxWork *work) {
+    const FxAccumulator *acc = &l->accumulator[kind];
+    FxProduct p = fx_layer_product(l, kind, images, left, right, sums);
+    if (sums->type != FX_FLOAT32)
+        return fx_accumulate_scratch(&p, acc, work);
+    FxAccumulateF32 product = float_product(&p, left, right, NULL);
+    FxProductF32 plain = plain_f32(&product, acc);
+    return is_plain_f32(acc) ? fx_gemm_f32_scratch(&plain, work) : fx_accumulate_f32_scratch(&product, work);
 }
 
 static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, const FxWork *work, FxAccumulatorCounts *counts) {
-    run(l, FX_FORWARD, fx_layer_images(x, l->image), x, &l->weight, y, work, counts);
+    run(l, FX_FORWARD, fx_layer_images(x, l->image), x, &l->weight, y, &l->bias, work, counts);
 }
 
 static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *dx, const FxWork *work, FxAccumulatorCounts *counts) {
-    run(l, FX_ERROR, fx_layer_images(e, l->out), e, &l->weight, dx, work, counts);
+    run(l, FX_ERROR, fx_layer_images(e, l->out), e, &l->weight, dx, NULL, work, counts);
 }
 
 static void backward_weights(const FxLayer *l, const FxTensor *x, const FxTensor *e, const FxTensor *dw, const FxWork *work,
                              FxAccumulatorCounts *counts) {
-    run(l, FX_GRADIENT, fx_layer_images(e, l->out), x, e, dw, work, counts);
+    run(l, FX_GRADIENT, fx_layer_images(e, l->out), x, e, dw, NULL, work, counts);
 }
 
 const FxLayerOps fx_conv_ops = {"C", "conv", FX_ROLE_PRODUCT, true, "[n]C[k][pP][sS]: n filters k x k", conv_plan,

@@ -22,7 +22,10 @@ typedef void FxRange(void *context, size_t first, size_t n, FxStats *stats);
 // tasks count is added up in *stats (NULL: not wanted).
 void fx_work_ranges(const FxWork *work, size_t n, FxRange *range, void *context, FxStats *stats);
 
-// Largest magnitude of the codes.
-uint64_t fx_work_max_abs(const FxWork *work, const FxTensor *x);
+// The same in tasks of `grain` elements.
+void fx_work_tasks(const FxWork *work, size_t n, size_t grain, FxRange *range, void *context, FxStats *stats);
+
+// Largest finite magnitude: of codes in units of 2^x->exponent; of float32 in units of 2^*exponent, which it sets.
+uint64_t fx_work_max_abs(const FxWork *work, const FxTensor *x, int *exponent);
 
 #endif

@@ -1,40 +1,41 @@
 #include "sim/cast.h"
 
+#include "formats/cast_f32.h"
+#include "sim/values_f32.h"
+
 #include <assert.h>
 #include <string.h>
 
-// Random words of a site: stream id * 256 + role, its top bit set during evaluation.
-static FxRandom site_random(const FxStep *s, const FxNode *node, FxSite site) {
-    uint32_t stream = (uint32_t)node->id * 256 + (uint32_t)site;
+FxRandom fx_step_random(const FxStep *s, const FxNode *node, int role) {
+    uint32_t stream = (uint32_t)node->id * 256 + (uint32_t)role;
     return (FxRandom){s->config->source, s->config->lane_bits,
                       {s->config->seed_round, stream | (s->evaluation ? UINT32_C(1) << 31 : 0), (uint32_t)s->step}};
 }
 
-// A cast with everything but the scale's choice.
-static FxCast start(const FxStep *s, const FxNode *node, FxSite site, const FxQuantiser *q) {
-    FxCast cast = {.q = q, .random = site_random(s, node, site), .multiplier = 1, .cpu = s->net->work.cpu};
-    cast.arg = fx_round_arg(&q->rounding, fx_random_width(&cast.random));
-    return cast;
-}
-
-// What the site's state keeps of a choice; an all-zero tensor chooses nothing.
-static void note_choice(FxSiteState *state, const FxScale *scale, FxScaleChoice choice, bool zero) {
+void fx_note_choice(FxSiteState *state, const FxScale *scale, FxScaleChoice choice, bool zero) {
     int exponent = scale->rule->discards ? choice.shift : choice.exponent;
-    if (zero && scale->rule->needs_maximum)
+    if ((zero && scale->rule->needs_maximum) || fx_scale_is_mx(scale))
         return;
     state->exponent_moves += state->chosen && exponent != state->exponent;
     state->exponent = exponent;
     state->chosen = 1;
 }
 
+// ---- one scale a tensor -------------------------------------------------------------------------------------------
+
 typedef struct CastContext {
     const FxCast *cast;
     const FxTensor *x, *y;
     uint8_t *pass;
-    int64_t low, high;
+    int64_t low, high;        // of integer sources
+    FxNumber lowest, highest; // of float32
 } CastContext;
 
 static void pass_range(const CastContext *c, size_t first, size_t n) {
+    if (c->x->type == FX_FLOAT32) {
+        fx_pass_f32(c->pass + first, fx_tensor_at(c->x, first), n, c->lowest, c->highest);
+        return;
+    }
     if (c->x->type == FX_INT32) {
         int32_t low = c->low < INT32_MIN ? INT32_MIN : (int32_t)c->low, high = c->high > INT32_MAX ? INT32_MAX : (int32_t)c->high;
         fx_kernels(c->cast->cpu)->pass(c->pass + first, (const int32_t *)c->x->data + first, n, low, high);
@@ -53,40 +54,220 @@ static void cast_range(void *context, size_t first, size_t n, FxStats *stats) {
     fx_cast_range(c->cast, c->x, c->y, first, n, stats);
 }
 
+// The ends of the grid: a source passes between them.
+static void set_limits(CastContext *c) {
+    const FxGrid *grid = &c->cast->q->grid;
+    if (c->x->type != FX_FLOAT32) {
+        fx_cast_limits(c->cast, &c->low, &c->high);
+        return;
+    }
+    c->highest = fx_grid_largest(grid);
+    c->lowest = fx_grid_is_fixed(grid) ? fx_number_int(fx_grid_low(grid), 0) : c->highest;
+    c->lowest.negative = c->lowest.magnitude != 0;
+    c->highest.exponent += c->cast->exponent;
+    c->lowest.exponent += c->cast->exponent;
+}
+
+typedef struct SeenContext {
+    const FxTensor *y;
+    uint64_t limit;
+    int exponent;
+    FxScaleSeen *parts; // one a task
+} SeenContext;
+
+static void seen_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const SeenContext *c = context;
+    for (size_t i = first; i < first + n; i++) {
+        int64_t code = c->y->type == FX_FLOAT32 ? fx_code_f32(fx_tensor_at(c->y, i), c->exponent) : fx_tensor_get(c->y, i);
+        uint64_t m = code < 0 ? 0 - (uint64_t)code : (uint64_t)code;
+        stats->max_abs = m > stats->max_abs ? m : stats->max_abs;
+        stats->at_limit += m >= c->limit;
+        stats->masked += m >= (c->limit + 1) / 2; // a count that has no use here
+    }
+}
+
+// What a controller is told of a finished call.
+static FxScaleSeen seen_of(const FxWork *work, const FxGrid *grid, const FxTensor *y, int exponent) {
+    SeenContext c = {.y = y, .limit = (uint64_t)fx_grid_high(grid), .exponent = exponent};
+    FxStats sum = {0};
+    fx_work_ranges(work, y->count, seen_range, &c, &sum);
+    return (FxScaleSeen){y->count, sum.max_abs, sum.at_limit, sum.masked};
+}
+
+static FxScaleChoice cast_once(const FxTensorCast *t, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, const int64_t *state,
+                               FxStats *stats) {
+    const FxScaleRule *rule = t->q->scale.rule;
+    FxScaleInput in = {.exponent = x->exponent, .is_float = x->type == FX_FLOAT32, .alpha = t->alpha, .lower = t->lower, .last = t->last,
+                       .state = state};
+    if (rule->needs_maximum)
+        in.max_abs = fx_work_max_abs(work, x, &in.exponent);
+    FxScaleChoice choice = fx_scale_choose(&t->q->scale, &t->q->grid, &in);
+    FxCast cast = {.q = t->q, .random = t->random, .element0 = t->element0, .direction = t->direction, .multiplier = 1, .cpu = work->cpu,
+                   .shift = choice.shift + (in.is_float ? in.exponent : 0), .exponent = choice.exponent};
+    cast.arg = fx_round_arg(&t->q->rounding, fx_random_width(&t->random));
+    CastContext context = {.cast = &cast, .x = x, .y = y, .pass = pass};
+    set_limits(&context);
+    fx_work_ranges(work, y->count, cast_range, &context, stats);
+    return choice;
+}
+
+// ---- blocks ---------------------------------------------------------------------------------------------------------
+
+enum { MX_LANES = 64, MX_BLOCK = 64 }; // columns gathered at a time; elements of a block at most
+
+typedef struct BlockContext {
+    const FxTensorCast *t;
+    const FxTensor *x, *y;
+    unsigned cpu;
+} BlockContext;
+
+// Rows that lie together.
+static void rows_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const BlockContext *c = context;
+    FxCast cast = {.q = c->t->q, .random = c->t->random, .multiplier = 1, .cpu = c->cpu};
+    cast.arg = fx_round_arg(&c->t->q->rounding, 32);
+    FxArray x = {.data = c->x->data, .type = c->x->type, .count = c->x->count};
+    FxOutput y = {.values = c->y->data};
+    const size_t axis = c->t->axis, block = (size_t)c->t->q->scale.block;
+    for (size_t row = first; row < first + n; row++)
+        if (!fx_blocks_f32(&cast, &x, row * axis, axis, 0, &y, stats))
+            for (size_t i = 0; i < axis; i += block)
+                fx_quantise_span(&cast, &x, row * axis + i, axis - i < block ? axis - i : block, 0, &y, stats);
+}
+
+// Blocks whose elements lie `inner` apart: gathered, cast, and put back. first, n count pieces of MX_LANES columns.
+static void columns_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const BlockContext *c = context;
+    const size_t axis = c->t->axis, inner = c->t->inner, block = (size_t)c->t->q->scale.block;
+    const size_t pieces = (inner + MX_LANES - 1) / MX_LANES, blocks = (axis + block - 1) / block;
+    uint32_t in[MX_LANES * MX_BLOCK], out[MX_LANES * MX_BLOCK]; // the bits of float32
+    FxTensorCast together = *c->t;
+    together.axis = block;
+    for (size_t piece = first; piece < first + n; piece++) {
+        size_t column = piece % pieces * MX_LANES, lanes = inner - column < MX_LANES ? inner - column : MX_LANES;
+        size_t start = piece / pieces % blocks * block, length = axis - start < block ? axis - start : block;
+        size_t at = (piece / pieces / blocks * axis + start) * inner + column;
+        const uint32_t *x = (const uint32_t *)c->x->data + at;
+        uint32_t *y = (uint32_t *)c->y->data + at;
+        memset(in, 0, lanes * block * sizeof *in); // tails are padded with zeros
+        for (size_t k = 0; k < length; k++)
+            for (size_t l = 0; l < lanes; l++)
+                in[l * block + k] = x[k * inner + l];
+        FxTensor from = {in, FX_FLOAT32, lanes * block, 0}, to = {out, FX_FLOAT32, lanes * block, 0};
+        BlockContext part = {&together, &from, &to, c->cpu};
+        FxStats seen = {0};
+        rows_range(&part, 0, lanes, &seen);
+        size_t padded = (block - length) * lanes;
+        seen.n -= padded;
+        seen.zeros_in -= padded;
+        seen.zeros_out -= padded;
+        fx_stats_add(stats, &seen);
+        for (size_t k = 0; k < length; k++)
+            for (size_t l = 0; l < lanes; l++)
+                y[k * inner + l] = out[l * block + k];
+    }
+}
+
+static void cast_blocks(const FxTensorCast *t, const FxWork *work, const FxTensor *x, FxTensor *y, FxStats *stats) {
+    BlockContext c = {t, x, y, work->cpu};
+    const size_t block = (size_t)t->q->scale.block, outer = x->count / (t->axis * t->inner);
+    assert(x->type == FX_FLOAT32 && y->type == FX_FLOAT32 && block <= MX_BLOCK);
+    if (t->inner == 1)
+        fx_work_tasks(work, outer, 1 + FX_TASK / t->axis, rows_range, &c, stats);
+    else
+        fx_work_tasks(work, outer * ((t->axis + block - 1) / block) * ((t->inner + MX_LANES - 1) / MX_LANES), 16, columns_range, &c, stats);
+}
+
+FxScaleChoice fx_tensor_cast(const FxTensorCast *t, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, FxStats *stats) {
+    const FxScaleRule *rule = t->q->scale.rule;
+    if (fx_scale_is_mx(&t->q->scale)) {
+        cast_blocks(t, work, x, y, stats);
+        y->exponent = 0;
+        return (FxScaleChoice){0};
+    }
+    int64_t copy[FX_AUTOFLEX_WORDS], *state = t->state;
+    if (rule->observe && !t->observes) // an evaluation starts a controller that has not begun, and forgets it
+        state = memcpy(copy, t->state, sizeof copy);
+    for (;;) {
+        FxStats part = {0};
+        FxScaleChoice choice = cast_once(t, work, x, pass, y, state, &part);
+        bool again = false;
+        if (rule->observe && (t->observes || fx_autoflex_is_starting(&t->q->scale, state))) {
+            FxScaleSeen seen = seen_of(work, &t->q->grid, y, choice.exponent);
+            again = rule->observe(&t->q->scale, &t->q->grid, state, &seen);
+        }
+        if (again)
+            continue;
+        y->exponent = y->type == FX_FLOAT32 ? 0 : choice.exponent;
+        fx_stats_add(stats, &part);
+        return choice;
+    }
+}
+
+// ---- sites ----------------------------------------------------------------------------------------------------------
+
+// The axis along which a product reads the tensor of a site: channels, or for what the gradient alone reads the images; for
+// the forward product's weights the input channels.
+static void set_axis(FxTensorCast *t, const FxNode *node, FxSite site, size_t count, size_t images) {
+    const FxLayer *l = &node->layer;
+    size_t ci = (size_t)l->image.c, co = (size_t)l->out.c;
+    t->inner = 1;
+    switch (site) {
+    case FX_SITE_WEIGHT: t->axis = ci; t->inner = co; break;
+    case FX_SITE_WEIGHT_BACK:
+    case FX_SITE_ERROR: t->axis = co; break;
+    case FX_SITE_ACTIVATION_GRAD:
+    case FX_SITE_ERROR_GRAD: t->axis = images; t->inner = count / images; break;
+    default: t->axis = ci; break;
+    }
+}
+
+static bool is_error(FxSite site) {
+    return site == FX_SITE_ERROR || site == FX_SITE_ERROR_GRAD;
+}
+
+static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxStats *stats) {
+    s->totals->saturated += stats->saturated;
+    if (is_error(site) || site == FX_SITE_GRADIENT) {
+        s->totals->lost_errors += stats->nonfinite;
+        *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats);
+    }
+    if (site == FX_SITE_STORE)
+        s->totals->lost_weights += stats->nonfinite;
+    if (site == FX_SITE_ERROR) {
+        s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
+        node->live_errors += stats->n - stats->zeros_out;
+    }
+    if (site == FX_SITE_GRADIENT)
+        s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
+    if (site == FX_SITE_ACTIVATION)
+        node->live_activations += stats->n - stats->zeros_out;
+}
+
 void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *source, FxTensor *y) {
     const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
     const FxQuantiser *q = &config->site[site].q;
     FxSiteState *state = &node->site[site];
-    FxCast cast = start(s, node, site, q);
-    bool needs_max = q->scale.rule->needs_maximum;
-    FxScaleInput in = {.exponent = source->x->exponent, .alpha = node->alpha, .lower = site == FX_SITE_ERROR ? config->error_lower : 0,
-                       .last = (int)state->exponent};
-    in.max_abs = needs_max ? fx_work_max_abs(&s->net->work, source->x) : 0;
-    FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
-    cast.shift = choice.shift;
-    cast.exponent = choice.exponent;
-    if (s->evaluation)
+    bool of_images = site == FX_SITE_INPUT || site == FX_SITE_ACTIVATION || site == FX_SITE_LOGITS;
+    FxTensorCast cast = {.q = q, .random = fx_step_random(s, node, (int)site), .element0 = source->element0, .alpha = node->alpha,
+                         .lower = is_error(site) ? config->error_lower : 0, .last = (int)state->exponent, .state = state->words,
+                         .observes = !s->evaluation, .direction = source->direction};
+    if (s->evaluation && of_images)
         cast.element0 = s->first_image * (y->count / (uint64_t)s->images);
-    if (site == FX_SITE_WEIGHT)
-        cast.element0 = 0;
-    y->exponent = choice.exponent;
-
-    CastContext context = {.cast = &cast, .x = source->x, .y = y, .pass = source->pass};
+    if (fx_scale_is_mx(&q->scale))
+        set_axis(&cast, node, site, y->count, (size_t)s->images);
     FxStats stats = {0};
-    fx_cast_limits(&cast, &context.low, &context.high);
-    fx_work_ranges(&s->net->work, y->count, cast_range, &context, &stats);
+    FxScaleChoice choice = fx_tensor_cast(&cast, &s->net->work, source->x, source->pass, y, &stats);
     if (s->evaluation)
         return;
-    note_choice(state, &q->scale, choice, stats.max_abs == 0);
+    fx_note_choice(state, &q->scale, choice, stats.max_abs == 0);
+    count_fate(s, node, site, &stats);
     fx_stats_add(&state->stats, &stats);
-    s->totals->saturated += stats.saturated;
-    if (site == FX_SITE_ERROR) {
-        s->totals->zero_tensors += stats.max_abs == 0;
-        node->live_errors += stats.n - stats.zeros_out;
-    }
-    if (site == FX_SITE_ACTIVATION)
-        node->live_activations += stats.n - stats.zeros_out;
+    if (s->config->stats_full && config->site[site].on)
+        fx_quality_add(&state->quality, source->x, y, &q->grid, choice.exponent, &s->net->work);
 }
+
+// ---- masks ----------------------------------------------------------------------------------------------------------
 
 typedef struct MaskContext {
     const FxKernels *kernels;
@@ -97,7 +278,7 @@ typedef struct MaskContext {
 static void mask_range(void *context, size_t first, size_t n, FxStats *stats) {
     const MaskContext *m = context;
     const uint8_t *pass = m->pass + first;
-    if (m->t->type == FX_INT32) {
+    if (m->t->type == FX_INT32 || m->t->type == FX_FLOAT32) { // the bits of +0 are 0
         stats->masked += m->kernels->mask((int32_t *)m->t->data + first, pass, n);
         return;
     }
@@ -113,87 +294,4 @@ void fx_apply_mask(const FxStep *s, const FxTensor *t, const uint8_t *pass, uint
     FxStats stats = {0};
     fx_work_ranges(&s->net->work, t->count, mask_range, &context, &stats);
     *masked += stats.masked;
-}
-
-void fx_logits_clip(const FxStep *s, FxNode *node, const FxTensor *sums, const FxTensor *e) {
-    const FxQuantiser *q = &fx_step_phase(s)->layers[node->id - 1].site[FX_SITE_LOGITS].q;
-    FxScaleInput in = {.exponent = sums->exponent};
-    FxCast cast = {.q = q, .shift = fx_scale_choose(&q->scale, &q->grid, &in).shift};
-    int64_t low, high;
-    fx_cast_limits(&cast, &low, &high);
-    for (size_t i = 0; i < e->count; i++) {
-        int64_t z = fx_tensor_get(sums, i);
-        if (z >= low && z <= high)
-            continue;
-        fx_tensor_set(e, i, 0);
-        node->site[FX_SITE_LOGITS].stats.masked++;
-    }
-}
-
-typedef struct UpdateContext {
-    const FxCast *cast;
-    const FxTensor *dw, *store;
-    int64_t limit;
-} UpdateContext;
-
-typedef struct UpdateCounts {
-    FxStats gradient, store;
-    uint64_t changed;
-} UpdateCounts;
-
-// Casts the gradient block by block into steps k and takes them off the store.
-static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCounts *counts, const FxTrace *trace, int id) {
-    int64_t k[FX_BLOCK];
-    for (size_t i = first; i < first + n; i += FX_BLOCK) {
-        size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
-        FxTensor part = {fx_tensor_at(u->dw, i), u->dw->type, take, u->dw->exponent}, steps = {k, FX_INT64, take, u->store->exponent};
-        FxCast cast = *u->cast;
-        cast.element0 = i;
-        fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);
-        if (trace)
-            trace->tensor(trace->user, id, "update", &steps);
-        FxBlockCounts block = {0};
-        uint32_t changed = 0;
-        uint64_t max = fx_kernels(cast.cpu)->subtract(fx_tensor_at(u->store, i), u->store->type, k, take, u->limit, &block, &changed);
-        FxStats done = {.n = take, .saturated = block.saturated, .zeros_in = block.zeros_out, .zeros_out = block.zeros_out,
-                        .at_limit = block.at_limit, .max_abs = max, .max_exponent = u->store->exponent};
-        fx_stats_add(&counts->store, &done);
-        counts->changed += changed;
-    }
-}
-
-void fx_update(const FxStep *s, FxNode *node, const FxTensor *dw) {
-    const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
-    const FxQuantiser *q = &config->site[FX_SITE_GRADIENT].q;
-    FxScalar rate = fx_step_phase(s)->rate;
-    FxSiteState *gradient = &node->site[FX_SITE_GRADIENT], *store = &node->site[FX_SITE_STORE];
-    FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw), .exponent = dw->exponent, .last = (int)gradient->exponent};
-    FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
-    FxCast cast = start(s, node, FX_SITE_GRADIENT, q);
-    // code = dw / 2^n' * rate, with n' = shift + F; a power of two is a shift alone
-    bool power_of_two = rate.mantissa == 1 << 14;
-    cast.multiplier = power_of_two ? 1 : rate.mantissa;
-    cast.shift = choice.shift + q->grid.fraction - rate.exponent - (power_of_two ? 14 : 0);
-    UpdateContext update = {.cast = &cast, .dw = dw, .store = &node->store, .limit = config->store_limit};
-    note_choice(gradient, &q->scale, choice, in.max_abs == 0);
-    s->totals->zero_tensors += in.max_abs == 0;
-
-    enum { MAX_TASKS = 256 };
-    UpdateCounts counts[MAX_TASKS];
-    size_t tasks = s->trace ? 1 : (size_t)s->net->work.threads, n = dw->count;
-    tasks = tasks < MAX_TASKS ? tasks : MAX_TASKS;
-    memset(counts, 0, tasks * sizeof *counts);
-#pragma omp parallel for num_threads((int)tasks) schedule(static) if (tasks > 1)
-    for (size_t t = 0; t < tasks; t++) {
-        size_t first = t * n / tasks, last = (t + 1) * n / tasks;
-        update_task(&update, first, last - first, &counts[t], s->trace, node->id);
-    }
-    for (size_t t = 0; t < tasks; t++) {
-        fx_stats_add(&gradient->stats, &counts[t].gradient);
-        fx_stats_add(&store->stats, &counts[t].store);
-        store->changed += counts[t].changed;
-        s->totals->store_changed += counts[t].changed;
-        s->totals->saturated += counts[t].gradient.saturated + counts[t].store.saturated;
-    }
-    note_choice(store, &config->site[FX_SITE_STORE].q.scale, (FxScaleChoice){0, node->store.exponent, false}, false);
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 2, TOTALS = 15, NAME = 48, PATH = 4096 };
+enum { VERSION = 3, TOTALS = 23, NAME = 48, PATH = 4096 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -27,7 +27,9 @@ static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
     const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
                                      (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
                                      t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent,
-                                     t->lost_targets, sum, chunk, t->loss.images};
+                                     t->lost_targets, sum, chunk, t->loss.images, t->skipped_steps, t->lost_errors, t->lost_weights,
+                                     (uint64_t)run->loss_scale.mantissa, (uint64_t)run->loss_scale.exponent, run->loss_scale.good,
+                                     (uint64_t)(int64_t)run->last_scale.mantissa, (uint64_t)(int64_t)run->last_scale.exponent};
     memcpy(packed, values, sizeof values);
 }
 
@@ -38,7 +40,9 @@ static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
     memcpy(&loss.sum, &packed[12], sizeof loss.sum);
     memcpy(&loss.chunk, &packed[13], sizeof loss.chunk);
     run->totals = (FxTotals){packed[2], {packed[3] | (unsigned __int128)packed[4] << 64, packed[5], packed[6]}, loss, packed[7],
-                             packed[8], packed[9], packed[11]};
+                             packed[8], packed[9], packed[11], packed[15], packed[16], packed[17]};
+    run->loss_scale = (FxLossScale){(int64_t)packed[18], (int64_t)packed[19], packed[20]};
+    run->last_scale = (FxScalar){(int32_t)packed[21], (int32_t)packed[22]};
     run->loss_exponent = (int)(int64_t)packed[10];
 }
 
@@ -46,7 +50,7 @@ static FxTensor array64(void *data, size_t count) {
     return (FxTensor){data, FX_INT64, count, 0};
 }
 
-enum { PER_LAYER = 4 };
+enum { PER_LAYER = 7 };
 
 // The registered items in their order: totals, then for each layer its weights and what its sites have seen.
 static int item_count(const FxRun *run) {
@@ -62,7 +66,7 @@ static Item item(FxRun *run, int index, uint64_t packed[TOTALS]) {
     }
     FxNode *node = fx_net_product(&run->net, (index - 1) / PER_LAYER);
     _Static_assert(sizeof(FxSiteState) % sizeof(uint64_t) == 0 && sizeof(FxAccumulatorCounts) % sizeof(uint64_t) == 0, "64-bit fields");
-    static const char *const names[PER_LAYER] = {"weights", "sites", "sums", "live"};
+    static const char *const names[PER_LAYER] = {"weights", "sites", "sums", "live", "momentum", "second", "exponents"};
     int which = (index - 1) % PER_LAYER;
     snprintf(out.name, sizeof out.name, "%s.%s", node->name.name, names[which]);
     FxTensor parts[PER_LAYER] = {
@@ -70,7 +74,12 @@ static Item item(FxRun *run, int index, uint64_t packed[TOTALS]) {
         array64(node->site, sizeof node->site / (sizeof(uint64_t))),
         array64(node->sums, sizeof node->sums / (sizeof(uint64_t))),
         array64(&node->live_activations, 2),
+        node->momentum,
+        node->second,
+        {node->exponents, FX_INT32, 3, 0},
     };
+    for (int i = 0; i < 3; i++) // where they move, the codes alone say nothing
+        node->exponents[i] = (i == 0 ? &node->store : i == 1 ? &node->momentum : &node->second)->exponent;
     out.data = parts[which];
     return out;
 }
@@ -128,7 +137,7 @@ static void write_elements(Stream *s, const FxTensor *t) {
     for (size_t i = 0; i < t->count;) {
         size_t n = 0;
         for (; n + size <= sizeof buffer && i < t->count; n += size, i++)
-            put_le(buffer + n, (uint64_t)fx_tensor_get(t, i), size);
+            put_le(buffer + n, fx_tensor_bits(t, i), size);
         write_bytes(s, buffer, n);
     }
 }
@@ -278,9 +287,11 @@ static int read_item(Stream *s, const Item *it, const char *path, FxError *err) 
     size_t size = fx_type_size(it->data.type);
     for (size_t i = 0; i < count; i++) {
         uint64_t x = read_number(s, size), sign = UINT64_C(1) << (8 * size - 1);
-        if (it->data.type != FX_UINT8 && size < 8 && (x & sign))
+        FxTensor bits = it->data;
+        bits.type = bits.type == FX_FLOAT32 ? FX_UINT32 : bits.type;
+        if (bits.type != FX_UINT8 && bits.type != FX_UINT32 && size < 8 && (x & sign))
             x |= ~(sign * 2 - 1);
-        fx_tensor_set(&it->data, i, (int64_t)x);
+        fx_tensor_set(&bits, i, (int64_t)x);
     }
     return 0;
 }
@@ -302,6 +313,12 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
     fclose(s.file);
     if (result == 0) {
         unpack(run, packed);
+        for (int p = 0; p < run->net.product_count; p++) {
+            FxNode *node = fx_net_product(&run->net, p);
+            node->store.exponent = node->exponents[0];
+            node->momentum.exponent = node->exponents[1];
+            node->second.exponent = node->exponents[2];
+        }
         strcpy(run->recipe.overrides, overrides); // what it was started with stays in its rows
     }
     return result;

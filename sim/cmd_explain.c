@@ -106,8 +106,8 @@ static bool has_line(const char *text, const char *line, size_t length) {
 }
 
 static void explain_phase(Facts *f, FxRun *run, const FxPhase *phase) {
-    fact(f, "update.rate = %d * 2^%d = %.17g (in %s)", (int)phase->rate.mantissa, (int)phase->rate.exponent,
-         ldexp(phase->rate.mantissa, phase->rate.exponent), fx_recipe_text(&run->recipe, "update.rate-unit"));
+    FxScalar rate = fx_rate_at(&phase->rate, phase->start);
+    fact(f, "update.rate = %d * 2^%d = %.17g (in %s)", (int)rate.mantissa, (int)rate.exponent, ldexp(rate.mantissa, rate.exponent), fx_recipe_text(&run->recipe, "update.rate-unit"));
     fact(f, "augment = pad %d, flip %s", phase->augment.pad, phase->augment.flip ? "yes" : "no");
     for (int i = 0; i < run->net.product_count; i++)
         explain_layer(f, run, phase, i);

@@ -4,14 +4,21 @@
 
 #include "formats/quantiser.h"
 #include "layers/layer.h"
+#include "sim/loss_scale.h"
+#include "sim/optimiser.h"
+#include "sim/rate.h"
 #include "sim/recipe.h"
 #include "sim/sites.h"
 
 typedef struct FxSiteConfig {
-    bool on; // false: q = none
+    bool on;     // false: q = none; the quantiser is then fp32, which changes no float32
+    bool is_set; // copies: the recipe sets some part of it, so that it exists
     FxQuantiser q;
     bool clip; // the straight-through rule masks what lies outside the grid
 } FxSiteConfig;
+
+// Whether the site holds integers of one power-of-two scale.
+bool fx_site_is_integer(const FxSiteConfig *site);
 
 // One product layer in one phase.
 typedef struct FxLayerConfig {
@@ -19,10 +26,12 @@ typedef struct FxLayerConfig {
     FxAccumulator accumulator[FX_PRODUCTS];
     int error_lower;         // log2 of error.gamma
     bool error_before_masks; // error.at = before-masks
-    int64_t store_limit;     // largest kept code
+    int64_t store_limit;     // largest kept code of a fixed grid; INT64_MAX elsewhere
+    int init_c;              // half width sqrt(init_c / fan-in) of the initial weights
 } FxLayerConfig;
 
-// Whether a product layer has the site: only the first has an input, all others an activation, only the last logits.
+// Whether a product layer has the site: only the first has an input, all others an activation, only the last logits. The
+// first layer's activation.grad is a copy of its input.
 bool fx_site_of(FxSite site, const FxLayerName *layer);
 
 typedef struct FxAugment {
@@ -33,7 +42,8 @@ typedef struct FxAugment {
 // From step `start` on.
 typedef struct FxPhase {
     uint64_t start;
-    FxScalar rate;
+    FxRate rate;
+    FxScalar momentum, decay;
     FxAugment augment;
     FxLayerConfig *layers;
 } FxPhase;
@@ -44,7 +54,15 @@ typedef struct FxPeriod {
     FxUnit unit;
 } FxPeriod;
 
-typedef enum FxInputMap { FX_MAP_WAGE_127_5, FX_MAP_WAGE_128, FX_MAP_UNIT } FxInputMap;
+typedef enum FxInputMap { FX_MAP_WAGE_127_5, FX_MAP_WAGE_128, FX_MAP_UNIT, FX_MAP_MEAN_STD } FxInputMap;
+
+typedef struct FxUpdateConfig {
+    const FxOptimiser *rule;
+    bool lsb; // the rate counts steps of the store
+    bool nesterov;
+    FxScalar beta1, beta2, epsilon; // adam
+} FxUpdateConfig;
+
 
 typedef struct FxConfig {
     int batch;
@@ -55,10 +73,15 @@ typedef struct FxConfig {
     const FxRandomSource *source;
     int lane_bits;
     FxInputMap map;
-    int init_c;        // half width sqrt(init_c / fan-in)
+    const char *mean, *std; // of mean-std: "data" or a decimal a channel
+    bool bias, claims_integer;
+    bool carries_floats; // for tests: fixed grids are carried as float32 values too
+    bool sums_errors;  // the integer softmax hands down the sum's error: rate and decay are divided by the batch
+    FxUpdateConfig update;
+    FxLossScaling loss_scaling;
     FxDecimal init_floor;
     FxPeriod stats_every, checkpoint_every;
-    bool stats_on;
+    bool stats_on, stats_full;
     int layer_count, phase_count;
     FxPhase *phases;
 } FxConfig;

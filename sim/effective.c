@@ -152,6 +152,9 @@ size_t fx_recipe_write(char *text, size_t size, FxRecipe *recipe, bool neutral) 
         const FxKey *key = fx_key(i);
         if (!strcmp(key->path, "recipe.base") || (!neutral && (key->flags & FX_KEY_NEUTRAL)))
             continue;
+        bool copy = fx_key_parent(parent, key->path);
+        if ((key->flags & FX_KEY_QUANTISER) && copy) // its parts follow where they are set
+            continue;
         if (key->flags & FX_KEY_QUANTISER) {
             if (put_quantiser(&w, section, recipe, key))
                 i += 4;
@@ -161,7 +164,7 @@ size_t fx_recipe_write(char *text, size_t size, FxRecipe *recipe, bool neutral) 
             put_key(&w, section, key, recipe->name);
             continue;
         }
-        bool inherits = fx_key_parent(parent, key->path) && fx_recipe_find(recipe, key->path, NULL) == fx_recipe_find(recipe, parent, NULL);
+        bool inherits = copy && fx_recipe_find(recipe, key->path, NULL) == fx_recipe_find(recipe, parent, NULL);
         if (!inherits)
             put_key(&w, section, key, fx_recipe_text(recipe, key->path));
     }

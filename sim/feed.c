@@ -58,7 +58,7 @@ int fx_feed_train(FxFeed *feed, FxNet *net, uint64_t step) {
     uint64_t epoch = step / config->steps_per_epoch;
     size_t first = (size_t)(step % config->steps_per_epoch) * (size_t)config->batch, left = config->train_images - first;
     int n = left < (size_t)config->batch ? (int)left : config->batch;
-    size_t size = fx_shape_count(fx_shape_images(net->image, 1));
+    size_t size = fx_shape_count(fx_shape_images(net->shape, 1));
     FxRng rng = {config->seed_augment, FX_ROLE_AUGMENT, (uint32_t)epoch};
     shuffle(feed, epoch);
     for (int i = 0; i < n; i++) {
@@ -66,7 +66,7 @@ int fx_feed_train(FxFeed *feed, FxNet *net, uint64_t step) {
         uint8_t *to = net->batch_pixels + (size_t)i * size;
         net->batch_labels[i] = images->labels[number];
         if (how->pad || how->flip)
-            augment(to, images->pixels + number * size, net->image, how, fx_rng_word(rng, number));
+            augment(to, images->pixels + number * size, net->shape, how, fx_rng_word(rng, number));
         else
             memcpy(to, images->pixels + number * size, size);
     }
@@ -74,7 +74,7 @@ int fx_feed_train(FxFeed *feed, FxNet *net, uint64_t step) {
 }
 
 void fx_feed_images(FxNet *net, const FxImages *images, size_t first, int n) {
-    size_t size = fx_shape_count(fx_shape_images(net->image, 1));
+    size_t size = fx_shape_count(fx_shape_images(net->shape, 1));
     memcpy(net->batch_pixels, images->pixels + first * size, (size_t)n * size);
     memcpy(net->batch_labels, images->labels + first, (size_t)n);
 }

@@ -1,8 +1,10 @@
 // Initial weights: uniform in +-L on the weight's grid, then in codes of the store. Exact integers; the draw is a
 // function of (seed, layer, element).
-#include "sim/net.h"
+#include "layers/linear.h"
+#include "sim/cast.h"
 
-#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef unsigned __int128 U128;
 
@@ -29,26 +31,85 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-void fx_net_init(FxNet *net, const FxConfig *config) {
+static FxRng rng_of(const FxConfig *config, const FxNode *node) {
+    return (FxRng){config->seed_init, (uint32_t)node->id * 256 + FX_ROLE_INIT, 0};
+}
+
+// floor((2 * word - 2^32) * width / 2^48 + 1/2): uniform in +-width / 2^16
+static int64_t draw(FxRng rng, size_t i, U128 width) {
+    __int128 twice = 2 * (__int128)fx_rng_word(rng, i) - ((__int128)1 << 32);
+    return (int64_t)((twice * (__int128)width + ((__int128)1 << 47)) >> 48);
+}
+
+// Codes of a store of constant scale; on the weight's grid where that has equal steps of constant size.
+static void init_codes(FxNode *node, const FxLayerConfig *c, const FxConfig *config, const FxTensor *codes) {
+    const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
+    int store_fraction = store->grid.fraction - store->scale.parameter[0];
+    bool on_weight = c->site[FX_SITE_WEIGHT].on && fx_grid_is_fixed(&weight->grid) && !weight->scale.rule->needs_maximum && !weight->scale.rule->observe &&
+                     weight->grid.fraction >= 0 && weight->grid.fraction <= store_fraction;
+    int fraction = on_weight ? weight->grid.fraction : store_fraction;
+    int64_t high = on_weight ? fx_grid_high(&weight->grid) : c->store_limit;
+    int64_t low = on_weight ? fx_grid_low(&weight->grid) : -c->store_limit;
+    U128 width = half_width(fraction, c->init_c, node->layer.fan_in, on_weight ? &config->init_floor : NULL);
+    for (size_t i = 0; i < node->layer.weights; i++) {
+        int64_t w = clamp(draw(rng_of(config, node), i, width), low, high) * (INT64_C(1) << (store_fraction - fraction));
+        fx_tensor_set(codes, i, clamp(w, -c->store_limit, c->store_limit));
+    }
+}
+
+// A store whose scale moves starts from 30 bits behind the point, one of floats from float32; both by its quantiser, to nearest.
+static int init_rounded(FxNode *node, const FxLayerConfig *c, const FxConfig *config, const FxWork *work, FxError *err) {
+    bool floats = c->site[FX_SITE_STORE].q.grid.kind->has_patterns;
+    FxQuantiser q = c->site[FX_SITE_STORE].q;
+    size_t n = node->store.count;
+    FxTensor draws = {calloc(n, 8), floats ? FX_FLOAT32 : FX_INT64, n, floats ? 0 : -30};
+    FxStats ignored = {0};
+    if (!draws.data)
+        return fx_fail_memory(err, "initial weights", 8 * n);
+    U128 width = half_width(30, c->init_c, node->layer.fan_in, NULL);
+    if (floats)
+        fx_init_draw_f32(draws.data, rng_of(config, node), node->layer.weights, c->init_c, node->layer.fan_in);
+    for (size_t i = 0; !floats && i < node->layer.weights; i++)
+        fx_tensor_set(&draws, i, draw(rng_of(config, node), i, width));
+    if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
+        q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
+    FxSiteState *state = &node->site[FX_SITE_STORE];
+    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true};
+    FxScaleChoice choice = fx_tensor_cast(&cast, work, &draws, NULL, &node->store, &ignored);
+    fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
+    free(draws.data);
+    return 0;
+}
+
+static void start_controllers(FxNode *node, const FxLayerConfig *c) {
+    for (int i = 0; fx_site_info(i); i++) {
+        FxSite site = fx_site_info(i)->site;
+        const FxQuantiser *q = &c->site[site].q;
+        if (fx_site_of(site, &node->name) && c->site[site].on && q->scale.rule->start)
+            q->scale.rule->start(&q->scale, &q->grid, node->site[site].words);
+    }
+}
+
+int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
     for (int p = 0; p < net->product_count; p++) {
         FxNode *node = fx_net_product(net, p);
         const FxLayerConfig *c = &config->phases[0].layers[p];
-        const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
-        int store_fraction = store->grid.fraction - store->scale.parameter[0];
-        // on the weight's grid where that has equal steps of constant size, on the store's otherwise
-        bool on_weight = fx_grid_is_fixed(&weight->grid) && !weight->scale.rule->needs_maximum && weight->grid.fraction >= 0 &&
-                         weight->grid.fraction <= store_fraction;
-        int fraction = on_weight ? weight->grid.fraction : store_fraction;
-        int64_t high = on_weight ? fx_grid_high(&weight->grid) : c->store_limit;
-        int64_t low = on_weight ? fx_grid_low(&weight->grid) : -c->store_limit;
-        U128 width = half_width(fraction, config->init_c, node->layer.fan_in, on_weight ? &config->init_floor : NULL);
-        FxRng rng = {config->seed_init, (uint32_t)node->id * 256 + FX_ROLE_INIT, 0};
-        node->store.exponent = -store_fraction;
-        for (size_t i = 0; i < node->store.count; i++) {
-            __int128 twice = 2 * (__int128)fx_rng_word(rng, i) - ((__int128)1 << 32);
-            __int128 code = (twice * (__int128)width + ((__int128)1 << 47)) >> 48; // floor
-            int64_t w = clamp((int64_t)code, low, high) * (INT64_C(1) << (store_fraction - fraction));
-            fx_tensor_set(&node->store, i, clamp(w, -c->store_limit, c->store_limit));
+        const FxQuantiser *store = &c->site[FX_SITE_STORE].q;
+        bool constant = fx_grid_is_fixed(&store->grid) && !strcmp(store->scale.rule->name, "const");
+        start_controllers(node, c);
+        if (constant && node->store.type != FX_FLOAT32) {
+            node->store.exponent = store->scale.parameter[0] - store->grid.fraction;
+            init_codes(node, c, config, &node->store);
+        } else if (constant) { // the same codes as float32
+            FxTensor codes = {calloc(node->store.count, 8), FX_INT64, node->store.count, store->scale.parameter[0] - store->grid.fraction};
+            if (!codes.data)
+                return fx_fail_memory(err, "initial weights", 8 * codes.count);
+            init_codes(node, c, config, &codes);
+            fx_multiply_add_f32(&node->store, (FxScalar){1 << 14, -14}, &codes, NULL, &net->work);
+            free(codes.data);
+        } else if (init_rounded(node, c, config, &net->work, err)) {
+            return -1;
         }
     }
+    return 0;
 }

@@ -1,6 +1,10 @@
 #include "sim/input.h"
 
 #include "formats/round.h"
+#include "sim/carriers.h"
+#include "sim/cast.h"
+
+#include <string.h>
 
 int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int p, bool *saturated) {
     int f = grid->fraction;
@@ -17,6 +21,8 @@ int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int p, bool *saturated
         break;
     case FX_MAP_UNIT:
         code = (((int64_t)p << (f + 1)) + 255) / 510;
+        break;
+    case FX_MAP_MEAN_STD: // is no map to codes
         break;
     }
     *saturated = code < low || code > high;
@@ -52,8 +58,62 @@ static void input_range(void *context, size_t first, size_t n, FxStats *stats) {
     fx_stats_add(stats, &part);
 }
 
+bool fx_input_is_direct(const FxConfig *config) {
+    bool direct = config->map != FX_MAP_MEAN_STD && !config->carries_floats;
+    for (int i = 0; i < config->phase_count; i++) {
+        const FxSiteConfig *input = &config->phases[i].layers[0].site[FX_SITE_INPUT];
+        direct &= input->on && fx_grid_is_fixed(&input->q.grid) && !strcmp(input->q.scale.rule->name, "const");
+    }
+    return direct;
+}
+
+typedef struct ImageContext {
+    const FxNet *net;
+    int8_t code[256];
+} ImageContext;
+
+static void image_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const ImageContext *c = context;
+    const FxNet *net = c->net;
+    (void)stats;
+    if (net->image.type == FX_FLOAT32) {
+        fx_input_look_up_f32(net->image.data, net->batch_pixels, first, n, net->input_values, (size_t)net->shape.c);
+        return;
+    }
+    for (size_t i = first; i < first + n; i++)
+        ((int8_t *)net->image.data)[i] = c->code[net->batch_pixels[i]];
+}
+
+// The map's numbers, then the site's quantiser, and its copy for the first gradient product.
+static void round_image(const FxStep *s, FxTensor *codes) {
+    FxNet *net = s->net;
+    FxNode *first = fx_net_product(net, 0);
+    ImageContext context = {.net = net};
+    const FxGrid plain = {.bits = 8, .fraction = 7, .is_signed = true};
+    bool ignored;
+    for (int p = 0; p < 256; p++)
+        context.code[p] = (int8_t)fx_input_code(s->config->map, &plain, p, &ignored);
+    FxTensor image = net->image;
+    image.count = codes->count;
+    image.exponent = image.type == FX_FLOAT32 ? 0 : -7;
+    fx_work_ranges(&net->work, image.count, image_range, &context, NULL);
+    FxSource source = {.x = &image};
+    fx_site_cast(s, first, FX_SITE_INPUT, &source, codes);
+    net->image_codes.exponent = first->x.exponent = codes->exponent;
+    if (!net->image_grad.data || s->evaluation)
+        return;
+    FxTensor copy = net->image_grad;
+    copy.count = codes->count;
+    fx_site_cast(s, first, FX_SITE_ACTIVATION_GRAD, &source, &copy);
+    first->x_grad.exponent = copy.exponent;
+}
+
 void fx_input_codes(const FxStep *s, FxTensor *codes) {
     FxNet *net = s->net;
+    if (net->image.data) {
+        round_image(s, codes);
+        return;
+    }
     FxSiteState *state = &fx_net_product(net, 0)->site[FX_SITE_INPUT];
     const FxGrid *grid = &fx_step_phase(s)->layers[0].site[FX_SITE_INPUT].q.grid;
     ByteTable table = {.bytes = net->batch_pixels, .codes = codes, .exponent = -grid->fraction};

@@ -4,6 +4,10 @@
 #include "formats/quantiser.h"
 #include "layers/accumulator.h"
 #include "layers/layer.h"
+#include "sim/loss_scale.h"
+#include "sim/rate.h"
+#include "sim/schedule.h"
+#include "sim/sites.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +117,53 @@ static int check_law(const FxKey *key, const char *value, FxError *err) {
     return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: uniform-fan-in:C, C from 1 to 9999", value);
 }
 
+// A number, or the words behind it of a rate that moves.
+static int check_rate(const FxKey *key, const char *value, FxError *err) {
+    FxRate rate;
+    (void)key;
+    return fx_rate_parse(&rate, value, 1, 1, err);
+}
+
+static int check_factor(const FxKey *key, const char *value, FxError *err) {
+    FxScalar s;
+    (void)key;
+    if (fx_scalar_parse(&s, value, err))
+        return -1;
+    bool above_one = s.exponent + 14 > 0 || (s.exponent + 14 == 0 && s.mantissa > 1 << 14);
+    return s.mantissa < 0 || (s.mantissa && above_one) ? fx_fail(err, FX_EXIT_USAGE, "\"%s\": write a number from 0 to 1", value) : 0;
+}
+
+static int check_trigger(const FxKey *key, const char *value, FxError *err) {
+    static const char prefix[] = "saturated:";
+    FxError why;
+    FxScalar share;
+    (void)key;
+    if (!strcmp(value, "nonfinite") ||
+        (!strncmp(value, prefix, strlen(prefix)) && fx_scalar_parse(&share, value + strlen(prefix), &why) == 0 && share.mantissa > 0))
+        return 0;
+    return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: nonfinite, saturated:SHARE as saturated:1e-5", value);
+}
+
+static int check_growth(const FxKey *key, const char *value, FxError *err) {
+    FxGrowth growth;
+    (void)key;
+    return fx_growth_parse(&growth, value, err);
+}
+
+// "data", or a decimal a channel.
+static int check_means(const FxKey *key, const char *value, FxError *err) {
+    char copy[FX_VALUE], *save = NULL;
+    int count = 0;
+    (void)key;
+    snprintf(copy, sizeof copy, "%s", value);
+    for (char *word = strtok_r(copy, " ", &save); word && strcmp(value, "data"); word = strtok_r(NULL, " ", &save), count++) {
+        FxDecimal d;
+        if (fx_decimal_parse(&d, word))
+            return fx_fail(err, FX_EXIT_USAGE, "\"%s\": write data, or a decimal a channel with blanks between, as 0.49 0.48 0.45", value);
+    }
+    return 0;
+}
+
 static int check_augment(const FxKey *key, const char *value, FxError *err) {
     (void)key;
     if (!strcmp(value, "none"))
@@ -153,10 +204,10 @@ enum { L = FX_KEY_LAYER, S = FX_KEY_SCHEDULE, N = FX_KEY_NEUTRAL, LS = L | S };
     {name ".grid", "none", flags, check_grid, NULL, 0, 0, "which codes exist"},                             \
     {name ".scale", "const:0", flags, check_scale, NULL, 0, 0, "how the exponent is chosen"},               \
     {name ".rounding", "nearest-even", flags, check_rounding, NULL, 0, 0, "which neighbour"},               \
-    {name ".overflow", "saturate", flags, check_overflow, NULL, 0, 0, "saturate or wrap"}
+    {name ".overflow", "saturate", flags, check_overflow, NULL, 0, 0, "saturate, wrap, inf or propagate"}
 
 #define ACCUMULATOR(name)                                                                    \
-    {name ".kind", "exact", LS, check_policy, NULL, 0, 0, "exact, wrap:N or saturate:N"},                   \
+    {name ".kind", "exact", LS, check_policy, NULL, 0, 0, "exact, wrap:N, saturate:N; of floats fp32, kulisch, float:eXmY/ROUNDING"},                   \
     {name ".outer", "inner", LS, check_outer, NULL, 0, 0, "policy of the sum of chunks; inner: as kind"},   \
     {name ".group", "1", LS, check_number, NULL, 1, 1 << 20, "products summed exactly before each addition"}, \
     {name ".chunk", "none", LS, check_chunk, NULL, 1, 1 << 20, "groups that make one outer addend"},        \
@@ -168,7 +219,8 @@ static const FxKey keys[] = {
     {"recipe.base", "none", 0, check_any, NULL, 0, 0, "recipe whose keys rule where this one sets nothing"},
 
     {"run.net", "auto", 0, check_any, NULL, 0, 0, "network in notation, or lenet, vgg7, mlp; auto: by the data"},
-    {"run.loss", "sse", 0, check_choice, "sse|softmax", 0, 0, "loss of a net whose notation names none"},
+    {"run.loss", "sse", 0, check_choice, "sse|softmax|niti", 0, 0, "loss of a net whose notation names none"},
+    {"run.bias", "no", 0, check_choice, "no|yes", 0, 0, "a bias in every product"},
     {"run.data", "digits", 0, check_any, NULL, 0, 0, "digits, fashion-mnist, mnist, cifar10 or a directory"},
     {"run.batch", "128", 0, check_number, NULL, 1, 1 << 20, "images a step"},
     {"run.drop-last", "yes", 0, check_choice, "yes|no", 0, 0, "leave out the short last batch of an epoch"},
@@ -182,15 +234,20 @@ static const FxKey keys[] = {
     {"run.checkpoint-every", "1e", N, check_period, "ems", 0, 0, "1e epochs, 10m minutes, 500s steps"},
     {"run.quiet", "no", N, check_choice, "yes|no", 0, 0, "no progress"},
 
-    {"input.map", "wage-127.5", 0, check_choice, "wage-127.5|wage-128|unit", 0, 0, "bytes to numbers"},
+    {"input.map", "wage-127.5", 0, check_choice, "wage-127.5|wage-128|unit|mean-std", 0, 0, "bytes to numbers"},
+    {"input.mean", "data", 0, check_means, NULL, 0, 0, "of mean-std: a number a channel, of p/255; data: the training images' own"},
+    {"input.std", "data", 0, check_means, NULL, 0, 0, "likewise"},
     SITE("input", 0),
-    {"init.law", "uniform-fan-in:3", 0, check_law, NULL, 0, 0, "half width sqrt(C/n) of the initial weights"},
+    {"init.law", "uniform-fan-in:3", L, check_law, NULL, 0, 0, "half width sqrt(C/n) of the initial weights"},
     {"init.floor", "1.5", 0, check_decimal, NULL, 0, 0, "least half width, in steps of weight.grid; also defines alpha"},
     SITE("weight", LS),
     {"weight.ste", "identity", LS, check_choice, "identity", 0, 0, "which gradient passes"},
+    SITE("weight.back", LS),
     SITE("activation", LS),
+    SITE("activation.grad", LS),
     {"activation.ste", "clip", LS, check_choice, "identity|clip", 0, 0, "clip: the error of what lies outside the grid is 0"},
     SITE("error", LS),
+    SITE("error.grad", LS),
     {"error.at", "between-masks", LS, check_choice, "between-masks|before-masks", 0, 0, "place of the error quantiser in hidden layers"},
     {"error.gamma", "1", LS, check_choice, "1|2|4|8", 0, 0, "WAGE's bound of the error window, lowered by gamma"},
     SITE("logits", LS),
@@ -199,9 +256,27 @@ static const FxKey keys[] = {
     SITE("store", L),
     {"store.clip", "grid", L, check_any, NULL, 0, 0, "largest kept weight, a decimal; grid: the grid's own end"},
 
-    {"update.rule", "sgd", 0, check_choice, "sgd", 0, 0, "optimiser"},
-    {"update.rate-unit", "lsb", 0, check_choice, "lsb", 0, 0, "lsb: the rate counts steps of store.grid"},
-    {"update.rate", "8", S, check_scalar, NULL, 0, 0, "learning rate"},
+    SITE("bias", LS),
+
+    {"update.rule", "sgd", 0, check_choice, "sgd|sgd-inner|adam", 0, 0, "optimiser"},
+    {"update.rate-unit", "lsb", 0, check_choice, "lsb|value", 0, 0, "lsb: the rate counts steps of store.grid"},
+    {"update.rate", "8", S, check_rate, NULL, 0, 0, "learning rate; behind it cosine:END, warmup:Ns or warmup:Ne"},
+    {"update.momentum", "0", S, check_factor, NULL, 0, 0, "mu of sgd, 0 to 1"},
+    {"update.nesterov", "no", 0, check_choice, "no|yes", 0, 0, "sgd: look ahead"},
+    {"update.weight-decay", "0", S, check_factor, NULL, 0, 0, "0 to 1, times the weight into the gradient"},
+    {"update.beta1", "0.9", 0, check_factor, NULL, 0, 0, "adam"},
+    {"update.beta2", "0.999", 0, check_factor, NULL, 0, 0, "adam"},
+    {"update.epsilon", "1e-8", 0, check_scalar, NULL, 0, 0, "adam"},
+    SITE("momentum", LS),
+    SITE("second", LS),
+    SITE("decay", LS),
+
+    {"loss-scale.mode", "none", 0, check_choice, "none|constant|dynamic", 0, 0, "factor of the error at the output, taken off the gradient again"},
+    {"loss-scale.value", "1", 0, check_scalar, NULL, 0, 0, "the factor; of dynamic the first one"},
+    {"loss-scale.trigger", "nonfinite", 0, check_trigger, NULL, 0, 0, "what skips a step: nonfinite, or saturated:SHARE of a tensor"},
+    {"loss-scale.growth", "2 after 2000s", 0, check_growth, NULL, 0, 0, "dynamic: factor after so many good steps"},
+    {"loss-scale.backoff", "0.5", 0, check_factor, NULL, 0, 0, "dynamic: factor after a skipped step"},
+    {"loss-scale.floor", "1", 0, check_scalar, NULL, 0, 0, "dynamic: least scale"},
 
     ACCUMULATOR("accumulator"),
     ACCUMULATOR("accumulator.forward"),
@@ -219,7 +294,7 @@ static const FxKey keys[] = {
     {"random.round", "seed", 0, check_seed, NULL, 0, 0, "seed of the roundings"},
 
     {"stats.every", "1e", 0, check_period, "es", 0, 0, "period of stats.csv"},
-    {"stats.kind", "counts", 0, check_choice, "counts|none", 0, 0, "what stats.csv holds"},
+    {"stats.kind", "counts", 0, check_choice, "counts|full|none", 0, 0, "what stats.csv holds; full: SQNR, cosine and bias of each site too"},
 };
 
 const FxKey *fx_key(int i) {
@@ -237,6 +312,13 @@ int fx_key_parent(char parent[FX_PATH], const char *path) {
     static const char prefix[] = "accumulator.";
     size_t length = strlen(prefix);
     const char *part = strrchr(path, '.');
+    for (int i = 0; fx_site_info(i); i++) {
+        const FxSiteInfo *site = fx_site_info(i);
+        if (site->parent && (size_t)(part - path) == strlen(site->name) && !strncmp(path, site->name, strlen(site->name))) {
+            snprintf(parent, FX_PATH, "%s%s", site->parent, part);
+            return 1;
+        }
+    }
     if (strncmp(path, prefix, length) || part < path + length || !strcmp(part, ".order"))
         return 0;
     snprintf(parent, FX_PATH, "accumulator%s", part);

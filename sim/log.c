@@ -47,6 +47,16 @@ static void cell_number(Row *row, double x) {
     cell(row, "%s", text);
 }
 
+// NaN is not measured; derived figures print to 0.01.
+static void cell_measured(Row *row, double x, bool derived) {
+    if (isnan(x))
+        cell(row, "%s", "");
+    else if (derived)
+        cell(row, "%.2f", x);
+    else
+        cell_number(row, x);
+}
+
 static void cell_count(Row *row, uint64_t x) {
     cell(row, "%llu", (unsigned long long)x);
 }
@@ -60,7 +70,8 @@ static void cell_text(Row *row, const char *text) {
 // -- log.csv
 
 static double rate(const FxRun *run) {
-    FxScalar r = fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->rate;
+    uint64_t last = run->step ? run->step - 1 : 0;
+    FxScalar r = fx_rate_at(&fx_config_phase(&run->config, last)->rate, last);
     return ldexp(r.mantissa, r.exponent);
 }
 
@@ -114,12 +125,13 @@ static void cell_figures(Row *row, const FxFigures *f) {
     cell_number(row, (double)f->answers.wrong / (double)f->images);
 }
 
+// Codes at the clip of a store; 0 where the grid has none of equal steps.
 static uint64_t at_limit(const FxRun *run) {
     uint64_t count = 0;
     for (int p = 0; p < run->net.product_count; p++) {
         const FxTensor *store = &fx_net_product(&run->net, p)->store;
         int64_t limit = fx_config_phase(&run->config, run->step)->layers[p].store_limit;
-        for (size_t i = 0; i < store->count; i++) {
+        for (size_t i = 0; store->type != FX_FLOAT32 && i < store->count; i++) {
             int64_t w = fx_tensor_get(store, i);
             count += w == limit || w == -limit;
         }
@@ -146,7 +158,8 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
         cell_number(&r, rate(run));
     else
         cell(&r, "%s", "");
-    cell(&r, "1");
+    FxScalar scale = run->step ? run->last_scale : fx_loss_scale_value(&run->loss_scale);
+    cell_number(&r, ldexp(scale.mantissa, scale.exponent));
     cell_figures(&r, &train);
     cell_figures(&r, &row->validation);
     cell_figures(&r, &row->test);
@@ -154,7 +167,7 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
         cell_count(&r, row->test.answers.ties);
     else
         cell(&r, "%s", "");
-    cell(&r, "0");
+    cell_count(&r, run->totals.skipped_steps);
     cell_count(&r, run->totals.zero_tensors);
     cell_count(&r, run->totals.saturated);
     cell_count(&r, run->totals.store_changed);
@@ -168,10 +181,9 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
     cell_text(&r, run->recipe.overrides);
     cell(&r, "%08x", run->config_crc32);
     cell(&r, "%d", FX_RESULTS_VERSION);
-    static const char *const sites[] = {"weight", "activation", "error", "gradient", "store"};
-    for (int i = 0; i < 5; i++)
+    static const char *const sites[] = {"weight", "activation", "error", "gradient", "store", "momentum"};
+    for (int i = 0; i < 6; i++)
         cell_site(&r, run, sites[i]);
-    cell(&r, "none"); // momentum
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
         cell_accumulator(&r, run, (FxProductKind)kind);
     cell(&r, "%.2f", row->seconds);
@@ -207,11 +219,14 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
     FxStats *s = &state->stats;
     char grid[64], scale[40], rounding[64];
     Row r = {.used = 0};
-    if (!config->on)
+    if (!config->on || (site->parent && !config->is_set) || s->n == 0)
         return 0;
     fx_grid_print(grid, sizeof grid, &config->q.grid);
     fx_scale_print(scale, sizeof scale, &config->q.scale);
     fx_rounding_print(rounding, sizeof rounding, &config->q.rounding);
+    const FxQuality *quality = &state->quality;
+    double full[] = {fx_quality_mean(quality), fx_quality_l2(quality), fx_quality_sqnr_db(quality), fx_quality_cosine(quality), fx_quality_bias(quality)};
+    double crest = fx_quality_crest(quality);
     start_stats(&r, dir, run, node, site->name);
     cell(&r, "%s@%s", grid, scale);
     cell(&r, "%s", rounding);
@@ -219,7 +234,7 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
         cell(&r, "%lld", (long long)state->exponent);
     else
         blanks(&r, 1);
-    const uint64_t counts[] = {state->exponent_moves, s->n, s->saturated, s->underflowed, s->zeros_in, s->zeros_out, 0, s->at_limit, s->masked};
+    const uint64_t counts[] = {state->exponent_moves, s->n, s->saturated, s->underflowed, s->zeros_in, s->zeros_out, s->nonfinite, s->at_limit, s->masked};
     for (int i = 0; i < (int)(sizeof counts / sizeof counts[0]); i++)
         cell_count(&r, counts[i]);
     if (site->site == FX_SITE_STORE)
@@ -227,8 +242,13 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
     else
         blanks(&r, 1);
     cell_number(&r, ldexp((double)s->max_abs, (int)s->max_exponent));
-    blanks(&r, 10);
+    for (int i = 0; i < 5; i++)
+        cell_measured(&r, full[i], i >= 2);
+    blanks(&r, 3);
+    cell_measured(&r, crest, true);
+    blanks(&r, 1);
     state->stats = (FxStats){0};
+    state->quality = (FxQuality){0};
     state->exponent_moves = state->changed = 0;
     return finish(dir, dir->stats, "stats.csv", &r, err);
 }
@@ -236,7 +256,7 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
 static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kind, FxError *err) {
     FxAccumulatorCounts *c = &node->sums[kind];
     const FxAccumulator *acc = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].accumulator[kind];
-    char policy[24], site[32];
+    char policy[FX_POLICY_TEXT], site[32];
     Row r = {.used = 0};
     if (kind == FX_ERROR && node->name.first)
         return 0;
@@ -245,12 +265,21 @@ static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kin
     start_stats(&r, dir, run, node, site);
     cell(&r, "%s", policy);
     blanks(&r, 18); // from rounding to bias_ulp
-    cell(&r, "%d", c->max_abs ? fx_log2_floor(c->max_abs) + 2 : 1);
-    if (acc->inner.kind == FX_ACC_SATURATE || (acc->chunk && acc->outer.kind == FX_ACC_SATURATE))
+    const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
+    bool floats = sums->type == FX_FLOAT32, counted = floats && fx_layer_counts_f32(acc);
+    if (floats)
+        blanks(&r, 1);
+    else
+        cell(&r, "%d", c->max_abs ? fx_log2_floor(c->max_abs) + 2 : 1);
+    if (counted || (!floats && (acc->inner.kind == FX_ACC_SATURATE || (acc->chunk && acc->outer.kind == FX_ACC_SATURATE))))
         cell_count(&r, c->overflow);
     else
         blanks(&r, 1);
-    blanks(&r, 3);
+    if (counted)
+        cell_count(&r, c->swamped);
+    else
+        blanks(&r, 1);
+    blanks(&r, 2);
     *c = (FxAccumulatorCounts){0};
     return finish(dir, dir->stats, "stats.csv", &r, err);
 }

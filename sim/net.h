@@ -6,6 +6,7 @@
 #include "sim/config.h"
 #include "sim/data.h"
 #include "sim/memory.h"
+#include "sim/quality_f32.h"
 
 // Outputs of more bits or finer than this are refused: squares of their errors must add up in 128 bits, for 2^40 of them.
 enum { FX_MOST_OUTPUT_BITS = 42, FX_LEAST_OUTPUT_EXPONENT = -42 };
@@ -17,6 +18,8 @@ typedef struct FxSiteState {
     uint64_t chosen;        // 1: an exponent has been chosen at all
     uint64_t exponent_moves;
     uint64_t changed;       // store: codes that differ from the step before
+    int64_t words[FX_AUTOFLEX_WORDS]; // of a controller
+    FxQuality quality;      // stats.kind = full
 } FxSiteState;
 
 typedef struct FxNode {
@@ -24,13 +27,18 @@ typedef struct FxNode {
     int input; // node that feeds this one; -1: the image
     int id;    // of the last product layer up to here, first 1; 0 before any
     FxTensor y; // output: sums of a product, or what a map made of them
-    FxTensor e; // error at y: codes; for maps and products
+    FxTensor e, e_grad; // error at y; its copy for the gradient product, no data: none. Codes or float32
     // products
     FxLayerName name;
-    FxTensor store;         // kept weights
-    FxTensor x;             // operand codes: the image's, or the activation quantiser's
+    FxTensor store;         // kept weights, behind them the bias of a net that has one
+    FxTensor momentum, second; // of the optimiser, as many; no data: none
+    int32_t exponents[3];   // of these three, for checkpoints
+    FxTensor x, x_grad;     // operand: the image's, or the activation quantiser's; its copy for the gradient product
+    FxTensor weight_back;   // copy of layer.weight for the error product
     FxTensor pass;          // clip mask of the activation quantiser, 1 = passes, uint8; no data: none
-    FxTensor dx, dw;        // sums of the error and gradient products
+    FxTensor dx, dw;        // sums of the error and gradient products; behind dw the bias's gradient
+    FxTensor g;             // Q_gradient(dw); no data: the update rounds dw itself (rate-unit = lsb)
+    bool updates_integers;  // the optimiser's sums are exact integers, else float32
     int alpha;              // log2 of WAGE's layer constant
     FxSiteState site[FX_SITE_NUMBERS];
     FxAccumulatorCounts sums[FX_PRODUCTS];
@@ -43,14 +51,19 @@ typedef struct FxNet {
     int *products;     // node of product layer i
     int product_count;
     char notation[512];
-    FxShape image;     // n = batch
+    FxShape shape;     // of the images, n = batch
     int classes;
     const FxLayerOps *loss;
+    FxTensor image;        // what the input's map makes of the bytes where that is rounded again; no data: in one step
     FxTensor image_codes;  // x of the first product, or the input of a map before it
+    FxTensor image_grad;   // its copy for the first gradient product
     uint8_t *batch_pixels; // batch x h x w x c, after augmentation
     uint8_t *batch_labels;
-    FxTensor logits;       // quantised outputs; no data: none
-    FxTensor loss_error;   // e at the output before its quantiser
+    FxTensor logits;       // quantised outputs, or those that a float32 loss reads; no data: the sums themselves
+    FxTensor logits_pass;  // their clip mask
+    FxTensor loss_error;   // e at the output before its quantiser: int64 or float32
+    FxTensor update[FX_UPDATE_BUFFERS + 2]; // of the optimiser: buffers, the new store, directions
+    float *input_values;   // of mean-std: 256 numbers a channel
     FxMemory memory;
     FxWork work;
 } FxNet;
@@ -62,11 +75,15 @@ int fx_net_build(FxNet *net, const char *notation, const FxDataset *data, int ba
 // Names of the product layers, for a recipe: net->product_count of them.
 void fx_net_names(const FxNet *net, FxLayerName *names);
 
-// Types, bounds and buffers for every phase of the configuration; proves the accumulators. Errors: exit code 2.
-int fx_net_plan(FxNet *net, const FxConfig *config, int threads, unsigned cpu, FxError *err);
+// Types, bounds and buffers for every phase of the configuration; proves the accumulators, and chunks those of blocks by
+// their shapes. Errors: exit code 2.
+int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError *err);
 
-// The initial weights.
-void fx_net_init(FxNet *net, const FxConfig *config);
+// The initial weights. Errors: exit code 1.
+int fx_net_init(FxNet *net, const FxConfig *config, FxError *err);
+
+// x[i] = (2 * word i + 1 - 2^32) * 2^-32 * sqrt(init_c / fan_in), from float64, rounded once.
+void fx_init_draw_f32(void *x, FxRng rng, size_t n, int init_c, size_t fan_in);
 
 void fx_net_free(FxNet *net); // accepts a zeroed struct
 

@@ -39,7 +39,7 @@ static int resolve(FxNet *net, const char *text, const FxDataset *data, FxError 
 }
 
 static FxShape shape_of(const FxNet *net, int node) {
-    return node < 0 ? net->image : net->nodes[node].layer.out;
+    return node < 0 ? net->shape : net->nodes[node].layer.out;
 }
 
 // Whether a batch of the shape can be counted in an int, as the products' sizes are.
@@ -140,9 +140,9 @@ int fx_net_build(FxNet *net, const char *text, const FxDataset *data, int batch,
     for (int i = 0; fx_layer_ops(i); i++)
         if (fx_layer_ops(i)->role == FX_ROLE_LOSS && !strcmp(fx_layer_ops(i)->name, loss))
             token = fx_layer_ops(i)->token;
-    net->image = (FxShape){batch, data->height, data->width, data->channels};
+    net->shape = (FxShape){batch, data->height, data->width, data->channels};
     net->classes = data->classes;
-    if (!is_countable(net->image))
+    if (!is_countable(net->shape))
         return fx_fail(err, FX_EXIT_USAGE, "%d images of %d x %d x %d; at most 2^31 - 1 numbers a batch", batch, data->height,
                        data->width, data->channels);
     if (resolve(net, text, data, err) || fx_notation_parse(&notation, net->notation, err))

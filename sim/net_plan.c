@@ -1,71 +1,24 @@
 // Types, proofs and buffers: what each tensor is carried in, that no sum can overflow, and who lives when.
 // Times of a step with n nodes: node i runs forward at i, the loss at n, node i backward at 2n - i.
-#include "sim/net.h"
+#include "sim/net_sums.h"
+#include "sim/input.h"
+#include "sim/update.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Planner {
-    FxNet *net;
-    const FxConfig *config;
-    FxError *err;
-} Planner;
-
-static uint64_t max_code(const FxGrid *grid) {
-    uint64_t low = (uint64_t)-fx_grid_low(grid), high = (uint64_t)fx_grid_high(grid);
-    return low > high ? low : high;
-}
-
-static FxType wider(FxType a, FxType b) {
-    if (a == b)
-        return a;
-    if (fx_type_size(a) == fx_type_size(b)) // int8 and uint8
-        return FX_INT16;
-    return fx_type_size(a) > fx_type_size(b) ? a : b;
-}
-
-// The type and the largest magnitude of a site's codes over all phases.
-static FxType site_type(const Planner *p, int layer, FxSite site, uint64_t *max) {
-    FxType type = FX_INT8;
-    bool any = false;
-    *max = 0;
-    for (int i = 0; i < p->config->phase_count; i++) {
-        const FxSiteConfig *s = &p->config->phases[i].layers[layer].site[site];
-        if (!s->on)
-            continue;
-        type = any ? wider(type, fx_quantiser_type(&s->q)) : fx_quantiser_type(&s->q);
-        any = true;
-        *max = max_code(&s->q.grid) > *max ? max_code(&s->q.grid) : *max;
-    }
-    return type;
-}
-
 // alpha = 2^m: m = number of j = 0, 1, ... with b^2 * n >= C * 2^(2j + 2F + 1), F the weight grid's fraction bits, b the
 // least half width in its steps. Source: WAGE's code, 2^round(log2(L_min / L0)), by exact comparison.
-static int alpha_log2(const FxConfig *config, const FxGrid *weight, size_t fan_in) {
+static int alpha_log2(const FxConfig *config, int init_c, const FxGrid *weight, size_t fan_in) {
     unsigned __int128 unit = 1, b = config->init_floor.digits;
     for (int i = 0; i < config->init_floor.places; i++)
         unit *= 10;
-    unsigned __int128 left = b * b * fan_in, right = unit * unit * (unsigned)config->init_c;
+    unsigned __int128 left = b * b * fan_in, right = unit * unit * (unsigned)init_c;
     int m = 0;
     for (int power = 2 * weight->fraction + 1; power < 60 && left >= right << (power < 0 ? 0 : power); power += 2)
         m++;
     return m;
-}
-
-// What a product reads is carried in at most 32 bits.
-static int check_operand(const Planner *p, int layer, FxSite site) {
-    char text[FX_QUANTISER_TEXT];
-    for (int i = 0; i < p->config->phase_count; i++) {
-        const FxSiteConfig *s = &p->config->phases[i].layers[layer].site[site];
-        if (!s->on || fx_type_size(fx_quantiser_type(&s->q)) <= 4)
-            continue;
-        fx_quantiser_print(text, &s->q);
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: products read signed codes of at most 32 bits",
-                       fx_net_product(p->net, layer)->name.name, fx_site(site)->name, text);
-    }
-    return 0;
 }
 
 // Errors that meet in overlapping pools between this product and the next are added. At most 2^32.
@@ -86,60 +39,23 @@ static int tensor(const Planner *p, FxTensor *t, FxType type, size_t count, int 
     return fx_memory_plan(&p->net->memory, &t->data, count * fx_type_size(type), birth, death, p->err);
 }
 
-// Accumulator bounds of one product layer over all phases, and the types of its sums.
-static int plan_sums(const Planner *p, int index, FxType sums[FX_PRODUCTS], const uint64_t max[3], uint64_t max_e) {
-    FxNode *node = fx_net_product(p->net, index);
-    FxLayer *l = &node->layer;
-    size_t positions = (size_t)l->out.n * (size_t)l->out.h * (size_t)l->out.w;
-    size_t taps = (size_t)l->kernel * (size_t)l->kernel;
-    size_t k[FX_PRODUCTS] = {l->fan_in, taps * (size_t)l->out.c, positions};
-    l->max_product[FX_FORWARD] = max[0] * max[1];
-    l->max_product[FX_ERROR] = max_e * max[1];
-    l->max_product[FX_GRADIENT] = max[0] * max_e;
-    for (int kind = 0; kind < FX_PRODUCTS; kind++) {
-        char what[64];
-        sums[kind] = FX_INT32;
-        if (kind == FX_ERROR && node->name.first) // never made
-            continue;
-        snprintf(what, sizeof what, "%s, %s product", node->name.name, fx_product_names[kind]);
-        for (int i = 0; i < p->config->phase_count; i++) {
-            FxType type;
-            const FxAccumulator *acc = &p->config->phases[i].layers[index].accumulator[kind];
-            if (fx_accumulator_type(&type, acc, k[kind], l->max_product[kind], what, p->err))
-                return -1;
-            sums[kind] = wider(sums[kind], type);
-        }
-    }
-    unsigned __int128 update = (unsigned __int128)k[FX_GRADIENT] * l->max_product[FX_GRADIENT] << 15;
-    if (update >= (unsigned __int128)1 << 62)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: gradient times rate needs more than 62 bits; use fewer bits or a smaller batch",
-                       node->name.name);
-    return 0;
-}
-
 static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
-}
-
-static size_t product_scratch(const Planner *p, const FxNode *node, FxProductKind kind, const FxAccumulator *acc, int images) {
-    const FxTensor *left = kind == FX_ERROR ? &node->e : &node->x;
-    const FxTensor *right = kind == FX_GRADIENT ? &node->e : &node->layer.weight;
-    const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
-    FxProduct product = fx_layer_product(&node->layer, kind, images, left, right, sums);
-    return fx_accumulate_scratch(&product, acc, &p->net->work);
 }
 
 // Scratch that the layer's three products need under any phase's accumulators and for any number of images: a short
 // batch is cut into other tasks and may need more than a full one.
 static size_t scratch(const Planner *p, int index) {
     const FxNode *node = fx_net_product(p->net, index);
+    FxLayer layer = node->layer;
     size_t size = 0;
     for (int i = 0; i < p->config->phase_count; i++)
         for (int kind = 0; kind < FX_PRODUCTS; kind++) {
-            const FxAccumulator *acc = &p->config->phases[i].layers[index].accumulator[kind];
+            FxOperands o = fx_operands(node, (FxProductKind)kind);
+            memcpy(layer.accumulator, p->config->phases[i].layers[index].accumulator, sizeof layer.accumulator);
             for (int images = 1; images <= node->layer.out.n; images++)
                 if (kind != FX_ERROR || !node->name.first)
-                    size = max_size(size, product_scratch(p, node, (FxProductKind)kind, acc, images));
+                    size = max_size(size, fx_layer_scratch(&layer, (FxProductKind)kind, images, o.left, o.right, o.sums, &p->net->work));
         }
     return size;
 }
@@ -152,47 +68,90 @@ static int reader(const FxNet *net, int i) {
     return j < net->count && net->nodes[j].layer.ops->role != FX_ROLE_LOSS ? j : net->count;
 }
 
-static int plan_product(const Planner *p, int index) {
+// Times: the backward pass ends at 2n, all updates come after it.
+static int plan_update(const Planner *p, int index, FxType sums, int backward) {
     FxNet *net = p->net;
-    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i;
-    FxNode *node = &net->nodes[i];
-    FxLayer *l = &node->layer;
-    FxType sums[FX_PRODUCTS], weight, error, store;
-    uint64_t max[3], max_e, ignored;
-    const FxLayerConfig *first = &p->config->phases[0].layers[index];
-    bool from_image = node->name.first;
-    FxSite read = from_image ? FX_SITE_INPUT : FX_SITE_ACTIVATION;
-    if (check_operand(p, index, read) || check_operand(p, index, FX_SITE_WEIGHT) || check_operand(p, index, FX_SITE_ERROR))
+    FxNode *node = fx_net_product(net, index);
+    const FxConfig *c = p->config;
+    size_t n = node->layer.weights + node->layer.bias.count;
+    int end = 2 * net->count + 1;
+    bool momentum = c->update.rule->has_momentum;
+    for (int i = 0; i < c->phase_count; i++)
+        momentum |= c->phases[i].momentum.mantissa || c->phases[i].layers[index].site[FX_SITE_MOMENTUM].on;
+    if (tensor(p, &node->store, fx_carrier(p->config, index, FX_SITE_STORE, NULL), n, 0, FX_FOREVER) ||
+        tensor(p, &node->dw, sums, n, backward, c->update.lsb ? end : backward))
         return -1;
-    FxType x = site_type(p, index, read, &max[0]);
-    weight = site_type(p, index, FX_SITE_WEIGHT, &max[1]);
-    error = site_type(p, index, FX_SITE_ERROR, &max_e);
-    max_e *= meeting_errors(net, i);
-    if (max_e > INT32_MAX)
+    if (c->update.lsb)
+        return 0;
+    node->updates_integers = fx_update_is_integer(c, index);
+    if (node->updates_integers && fx_update_check(c, index, node->name.name, p->err))
+        return -1;
+    if (tensor(p, &node->g, fx_carrier(p->config, index, FX_SITE_GRADIENT, NULL), n, backward, end) ||
+        tensor(p, &node->momentum, fx_carrier(p->config, index, FX_SITE_MOMENTUM, NULL), momentum ? n : 0, 0, FX_FOREVER) ||
+        tensor(p, &node->second, fx_carrier(p->config, index, FX_SITE_SECOND, NULL), c->update.rule->has_second ? n : 0, 0, FX_FOREVER))
+        return -1;
+    for (int i = 0; i < FX_UPDATE_BUFFERS + 2; i++) // shared by the layers: as large as the largest needs
+        net->update[i].count = max_size(net->update[i].count, n);
+    return 0;
+}
+
+// A copy of a site: its carrier, or nothing.
+static int copy(const Planner *p, int index, FxSite site, FxTensor *t, size_t count, int birth, int death) {
+    bool has = fx_has_copy(p->config, index, site);
+    return tensor(p, t, has ? fx_carrier(p->config, index, site, NULL) : FX_INT8, has ? count : 0, birth, death);
+}
+
+// The error's carrier holds what meets in overlapping pools.
+static int error_type(const Planner *p, int index, FxType *type, uint64_t *max_error) {
+    const FxNode *node = fx_net_product(p->net, index);
+    uint64_t max, meeting = meeting_errors(p->net, p->net->products[index]);
+    *type = fx_carrier(p->config, index, FX_SITE_ERROR, &max);
+    if (meeting > 1 && fx_has_copy(p->config, index, FX_SITE_ERROR_GRAD) && fx_carrier(p->config, index, FX_SITE_ERROR_GRAD, NULL) != FX_FLOAT32)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.grad of integers behind overlapping pools", node->name.name);
+    if (*type == FX_FLOAT32)
+        return 0;
+    *max_error = max *= meeting;
+    if (max > INT32_MAX)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: errors that meet in overlapping pools need more than 32 bits; name a narrower error.grid",
                        node->name.name);
-    error = wider(error, fx_type_for_range(-(int64_t)max_e, (int64_t)max_e));
-    store = fx_type_for_range(-first->store_limit, first->store_limit);
-    store = wider(store, site_type(p, index, FX_SITE_STORE, &ignored));
-    if (plan_sums(p, index, sums, max, max_e))
-        return -1;
-    node->alpha = alpha_log2(p->config, &first->site[FX_SITE_WEIGHT].q.grid, l->fan_in);
-    size_t in = fx_shape_count(l->in), out = fx_shape_count(l->out);
-    if (tensor(p, &node->store, store, l->weights, 0, FX_FOREVER) || tensor(p, &l->weight, weight, l->weights, 0, FX_FOREVER) ||
-        tensor(p, &node->y, sums[FX_FORWARD], out, forward, reader(net, i)) ||
-        tensor(p, &node->e, error, out, 2 * n - reader(net, i), backward) || tensor(p, &node->dw, sums[FX_GRADIENT], l->weights, backward, backward))
-        return -1;
-    if (from_image) {
-        node->x = (FxTensor){NULL, x, in, 0}; // the image's codes, or what a pool made of them
-        return 0;
-    }
-    bool masked = false;
-    for (int phase = 0; phase < p->config->phase_count; phase++)
-        masked |= p->config->phases[phase].layers[index].site[FX_SITE_ACTIVATION].clip;
-    if (tensor(p, &node->x, x, in, forward, backward) || tensor(p, &node->pass, FX_UINT8, masked ? in : 0, forward, backward) ||
-        tensor(p, &node->dx, sums[FX_ERROR], in, backward, backward))
-        return -1;
+    *type = fx_wider_type(*type, fx_type_for_range(-(int64_t)max, (int64_t)max));
     return 0;
+}
+
+static int plan_product(const Planner *p, int index) {
+    FxNet *net = p->net;
+    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i, below = 2 * n - reader(net, i);
+    FxNode *node = &net->nodes[i];
+    FxLayer *l = &node->layer;
+    size_t in = fx_shape_count(l->in), out = fx_shape_count(l->out);
+    const FxLayerConfig *c = &p->config->phases[0].layers[index];
+    uint64_t max_error = 0;
+    FxType sums[FX_PRODUCTS], error;
+    if (fx_check_operands(p, index) || error_type(p, index, &error, &max_error) ||
+        tensor(p, &l->weight, fx_carrier(p->config, index, FX_SITE_WEIGHT, NULL), l->weights, 0, FX_FOREVER) ||
+        tensor(p, &l->bias, FX_FLOAT32, p->config->bias ? (size_t)l->out.c : 0, 0, FX_FOREVER) ||
+        tensor(p, &node->e, error, out, below, backward) ||
+        copy(p, index, FX_SITE_WEIGHT_BACK, &node->weight_back, l->weights, 0, FX_FOREVER) ||
+        copy(p, index, FX_SITE_ERROR_GRAD, &node->e_grad, out, below, backward))
+        return -1;
+    if (node->name.first) { // the image's codes, or what a pool made of them
+        node->x = (FxTensor){NULL, fx_carrier(p->config, index, FX_SITE_INPUT, NULL), in, 0};
+        node->x_grad = (FxTensor){NULL, fx_carrier(p->config, index, FX_SITE_ACTIVATION_GRAD, NULL), in, 0};
+    } else {
+        bool masked = false;
+        for (int phase = 0; phase < p->config->phase_count; phase++)
+            masked |= p->config->phases[phase].layers[index].site[FX_SITE_ACTIVATION].clip;
+        if (tensor(p, &node->x, fx_carrier(p->config, index, FX_SITE_ACTIVATION, NULL), in, forward, backward) ||
+            tensor(p, &node->pass, FX_UINT8, masked ? in : 0, forward, backward) ||
+            copy(p, index, FX_SITE_ACTIVATION_GRAD, &node->x_grad, in, forward, backward))
+            return -1;
+    }
+    if (fx_plan_sums(p, index, max_error, sums))
+        return -1;
+    node->alpha = alpha_log2(p->config, c->init_c, &c->site[FX_SITE_WEIGHT].q.grid, l->fan_in);
+    node->dx.type = sums[FX_ERROR];
+    return tensor(p, &node->y, sums[FX_FORWARD], out, forward, reader(net, i)) || plan_update(p, index, sums[FX_GRADIENT], backward) ||
+           (!node->name.first && tensor(p, &node->dx, sums[FX_ERROR], in, backward, backward));
 }
 
 // A map works on its input's type; in place it shares the input's buffers.
@@ -207,63 +166,64 @@ static int plan_map(const Planner *p, int i) {
     if (node->layer.in_place && input) { // pointers follow once memory is there
         node->y = input->y;
         node->e = input->e;
+        node->e_grad = input->e_grad;
         return 0;
     }
     node->y = (FxTensor){NULL, type, out, 0};
     node->e = (FxTensor){NULL, node->id ? fx_net_product(net, node->id - 1)->e.type : FX_INT8, out, 0};
     if (fx_memory_plan(&net->memory, &node->y.data, out * fx_type_size(type), i, node->id ? reader(net, i) : 2 * n, p->err))
         return -1;
-    return node->id ? fx_memory_plan(&net->memory, &node->e.data, out * fx_type_size(node->e.type), 2 * n - reader(net, i), backward, p->err) : 0;
-}
-
-// The exponent of a quantiser's codes where it does not follow the data.
-static bool fixed_exponent(const FxSiteConfig *site, int alpha, int *exponent) {
-    const FxScaleRule *rule = site->q.scale.rule;
-    FxScaleInput in = {.max_abs = 1, .alpha = alpha};
-    *exponent = rule->choose(&site->q.scale, &site->q.grid, &in).exponent;
-    return !rule->needs_maximum || rule->discards;
-}
-
-// The number 1.0 must be a code of the outputs. Where their exponent follows the data, the step holds the target instead.
-static int check_target(const Planner *p) {
-    if (p->net->loss != &fx_sse_ops)
+    if (!node->id)
         return 0;
-    int last = p->net->product_count - 1;
-    const FxNode *node = fx_net_product(p->net, last);
-    for (int i = 0; i < p->config->phase_count; i++) {
-        const FxLayerConfig *c = &p->config->phases[i].layers[last];
-        const FxSiteConfig *x = &c->site[node->name.first ? FX_SITE_INPUT : FX_SITE_ACTIVATION];
-        int x_exponent, w_exponent, exponent;
-        bool known = fixed_exponent(x, 0, &x_exponent);
-        known &= fixed_exponent(&c->site[FX_SITE_WEIGHT], node->alpha, &w_exponent);
-        exponent = x_exponent + w_exponent + c->accumulator[FX_FORWARD].shift;
-        if (c->site[FX_SITE_LOGITS].on)
-            known = fixed_exponent(&c->site[FX_SITE_LOGITS], 0, &exponent);
-        int bits = 64 - __builtin_clzll(node->layer.max_product[FX_FORWARD] * node->layer.fan_in | 1);
-        if (!c->site[FX_SITE_LOGITS].on && bits > FX_MOST_OUTPUT_BITS)
-            return fx_fail(p->err, FX_EXIT_USAGE, "%s: outputs of %d bits; squares of at most %d can be added up for the loss: use "
-                           "fewer bits or set logits.q", node->name.name, bits, FX_MOST_OUTPUT_BITS);
-        if (known && (exponent > 0 || exponent < FX_LEAST_OUTPUT_EXPONENT))
-            return fx_fail(p->err, FX_EXIT_USAGE, "%s: the outputs are multiples of 2^%d, the target is 1.0: 2^%d to 2^0 is needed",
-                           node->name.name, exponent, FX_LEAST_OUTPUT_EXPONENT);
-    }
-    return 0;
+    const FxTensor *e_grad = &fx_net_product(net, node->id - 1)->e_grad;
+    int birth = 2 * n - reader(net, i);
+    return tensor(p, &node->e, node->e.type, out, birth, backward) || tensor(p, &node->e_grad, e_grad->type, e_grad->count ? out : 0, birth, backward);
 }
 
+// The loss runs on integers where the outputs are integers and its error becomes integers; else in float32, which then
+// reads float32 outputs.
 static int plan_ends(const Planner *p) {
     FxNet *net = p->net;
-    size_t image = fx_shape_count(net->image), out = (size_t)net->image.n * (size_t)net->classes;
+    size_t image = fx_shape_count(net->shape), out = (size_t)net->shape.n * (size_t)net->classes;
     int n = net->count, last = net->product_count - 1;
-    uint64_t ignored;
-    FxType logits = site_type(p, last, FX_SITE_LOGITS, &ignored);
-    bool quantised = false;
+    const FxTensor *y = &fx_net_product(net, last)->y;
+    FxType logits = fx_carrier(p->config, last, FX_SITE_LOGITS, NULL);
+    bool quantised = false, integers = fx_loss_is_integer(p->config);
     for (int i = 0; i < p->config->phase_count; i++)
         quantised |= p->config->phases[i].layers[last].site[FX_SITE_LOGITS].on;
+    if (!integers && (y->type != FX_FLOAT32 || (quantised && logits != FX_FLOAT32)))
+        quantised = true, logits = FX_FLOAT32;
     if (fx_memory_plan(&net->memory, (void **)&net->batch_pixels, image, 0, FX_FOREVER, p->err) ||
-        fx_memory_plan(&net->memory, (void **)&net->batch_labels, (size_t)net->image.n, 0, FX_FOREVER, p->err))
+        fx_memory_plan(&net->memory, (void **)&net->batch_labels, (size_t)net->shape.n, 0, FX_FOREVER, p->err) ||
+        tensor(p, &net->logits, logits, quantised ? out : 0, n, n) || tensor(p, &net->logits_pass, FX_UINT8, quantised ? out : 0, n, n) ||
+        tensor(p, &net->loss_error, integers ? FX_INT64 : FX_FLOAT32, out, n, n))
         return -1;
-    if (tensor(p, &net->logits, logits, quantised ? out : 0, n, n) || tensor(p, &net->loss_error, FX_INT64, out, n, n))
-        return -1;
+    return fx_check_loss(p, integers);
+}
+
+static int plan_image(const Planner *p) {
+    FxNet *net = p->net;
+    FxNode *first = fx_net_product(net, 0);
+    size_t image = fx_shape_count(net->shape);
+    int end = 2 * net->count;
+    bool floats = p->config->map == FX_MAP_MEAN_STD, has_copy = fx_has_copy(p->config, 0, FX_SITE_ACTIVATION_GRAD);
+    bool again = floats || has_copy || !fx_input_is_direct(p->config);
+    if (has_copy && first->input >= 0)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: activation.grad of an image behind a pool", first->name.name);
+    return tensor(p, &net->image_codes, fx_carrier(p->config, 0, FX_SITE_INPUT, NULL), image, 0, end) ||
+           copy(p, 0, FX_SITE_ACTIVATION_GRAD, &net->image_grad, image, 0, end) ||
+           tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT8, again ? image : 0, 0, end) ||
+           fx_memory_plan(&net->memory, (void **)&net->input_values, floats ? 256 * sizeof(float) * (size_t)net->shape.c : 0, 0, FX_FOREVER, p->err);
+}
+
+static int plan_buffers(const Planner *p) {
+    FxNet *net = p->net;
+    int end = 2 * net->count + 1;
+    for (int i = 0; i < FX_UPDATE_BUFFERS + 2; i++) {
+        FxType type = i <= FX_UPDATE_BUFFERS ? FX_INT64 : FX_INT8; // the last: directions
+        if (tensor(p, &net->update[i], type, net->update[i].count, end, end))
+            return -1;
+    }
     return 0;
 }
 
@@ -274,25 +234,27 @@ static void link_buffers(FxNet *net) {
         if (node->layer.ops->role == FX_ROLE_MAP && node->layer.in_place && input) {
             node->y.data = input->y.data;
             node->e.data = input->e.data;
+            node->e_grad.data = input->e_grad.data;
         }
-        if (node->name.first)
+        if (node->name.first) {
             node->x.data = input ? input->y.data : net->image_codes.data;
+            node->x_grad.data = net->image_grad.data;
+        }
     }
 }
 
-int fx_net_plan(FxNet *net, const FxConfig *config, int threads, unsigned cpu, FxError *err) {
+int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError *err) {
     Planner p = {net, config, err};
-    uint64_t ignored;
     net->work = (FxWork){threads, cpu, NULL, 0};
-    FxType input = site_type(&p, 0, FX_SITE_INPUT, &ignored);
-    if (tensor(&p, &net->image_codes, input, fx_shape_count(net->image), 0, 2 * net->count))
+    if (fx_chunk_blocks(&p, config))
         return -1;
+    net->image_codes.type = fx_carrier(config, 0, FX_SITE_INPUT, NULL);
     for (int i = 0, product = 0; i < net->count; i++) {
         FxRole role = net->nodes[i].layer.ops->role;
         if (role == FX_ROLE_PRODUCT ? plan_product(&p, product++) : role == FX_ROLE_MAP ? plan_map(&p, i) : 0)
             return -1;
     }
-    if (plan_ends(&p) || check_target(&p))
+    if (plan_image(&p) || plan_ends(&p) || plan_buffers(&p))
         return -1;
     for (int i = 0; i < net->product_count; i++)
         net->work.scratch_size = max_size(net->work.scratch_size, scratch(&p, i));

@@ -149,8 +149,8 @@ static int set(FxRecipe *recipe, const char *path, const char *value, const char
             if (!strncmp(fx_key(i)->path, rest, section) && strlen(known) + FX_PATH < sizeof known)
                 sprintf(known + strlen(known), " %s", fx_key(i)->path);
         if (!known[0])
-            strcpy(known, " sections recipe run input init weight activation error logits gradient store update accumulator "
-                          "random stats, layer.NAME");
+            strcpy(known, " sections recipe run input init weight activation error logits gradient store bias update momentum second decay "
+                          "loss-scale accumulator random stats, layer.NAME");
         return fx_fail(err, FX_EXIT_USAGE, "%s: no key \"%.80s\"; known:%s", source, rest, known);
     }
     if (layer[0] && !(key->flags & FX_KEY_LAYER))

@@ -1,6 +1,7 @@
 #include "sim/run.h"
 
 #include "formats/math_f32.h"
+#include "sim/input.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -68,8 +69,10 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
-    fx_net_init(&run->net, &run->config);
-    return 0;
+    if (run->net.input_values && fx_input_values_f32(run->net.input_values, run->config.mean, run->config.std, &run->data, err))
+        return -1;
+    run->loss_scale = fx_loss_scale_start(&run->config.loss_scaling);
+    return fx_net_init(&run->net, &run->config, err);
 }
 
 int fx_run_prepare(FxRun *run, FxRecipe *recipe, FxWarnings *warnings, FxError *err) {
@@ -96,6 +99,8 @@ void fx_run_free(FxRun *run) {
 static int output_exponent(const FxRun *run, uint64_t step) {
     const FxNode *output = fx_net_product(&run->net, run->net.product_count - 1);
     const FxSiteConfig *logits = &fx_config_phase(&run->config, step)->layers[output->id - 1].site[FX_SITE_LOGITS];
+    if (run->net.loss_error.type == FX_FLOAT32)
+        return 0;
     return logits->on ? logits->q.scale.parameter[0] - logits->q.grid.fraction : output->y.exponent;
 }
 
@@ -122,17 +127,21 @@ static void add_loss(FxRun *run, const FxTotals *before, int exponent) {
     run->loss_exponent = unit;
 }
 
-static bool is_softmax(const FxRun *run) {
-    return run->net.loss == &fx_softmax_ops;
+// Whether the logged loss is a sum of reals, not of squares of codes.
+static bool logs_reals(const FxRun *run) {
+    return run->net.loss_error.type == FX_FLOAT32 || !fx_loss_rule(run->net.loss)->logs_squares;
 }
 
 void fx_run_step(FxRun *run) {
     int images = fx_feed_train(&run->feed, &run->net, run->step);
+    bool fired = false;
     FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals,
-                   .answered = is_softmax(run) ? fx_softmax_loss : NULL};
+                   .loss_scale = fx_loss_scale_value(&run->loss_scale), .fired = &fired};
     FxTotals before = run->totals;
     run->totals.answers.loss = 0;
     fx_step_train(&step);
+    run->last_scale = step.loss_scale;
+    fx_loss_scale_move(&run->loss_scale, &run->config.loss_scaling, fired);
     add_loss(run, &before, output_exponent(run, run->step));
     run->step++;
     run->images += (uint64_t)images;
@@ -148,25 +157,30 @@ bool fx_run_evaluate(FxRun *run, const FxImages *images, size_t first, size_t co
             return false;
         fx_feed_images(&run->net, images, first + i, n);
         FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = n, .evaluation = true,
-                       .first_image = first + i, .totals = &totals, .answered = is_softmax(run) ? fx_softmax_loss : NULL};
+                       .first_image = first + i, .totals = &totals};
         fx_step_evaluate(&step);
     }
-    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step ? run->step - 1 : 0), is_softmax(run), totals.loss};
+    *figures = (FxFigures){totals.images, totals.answers, output_exponent(run, run->step ? run->step - 1 : 0), logs_reals(run), totals.loss};
     return true;
 }
 
 FxFigures fx_run_train_figures(const FxRun *run) {
-    return (FxFigures){run->totals.images, run->totals.answers, run->loss_exponent, is_softmax(run), run->totals.loss};
+    return (FxFigures){run->totals.images, run->totals.answers, run->loss_exponent, logs_reals(run), run->totals.loss};
 }
 
 double fx_figures_loss(const FxFigures *figures) {
-    if (figures->softmax)
+    if (figures->reals)
         return fx_loss_total(&figures->loss) / (double)figures->images;
     return ldexp((double)figures->answers.loss, 2 * figures->exponent - 1) / (double)figures->images;
 }
 
 double fx_run_zero_loss(const FxRun *run) {
-    return is_softmax(run) ? fx_log((double)run->net.classes) : 0.5; // SSE: one target of 1
+    return run->net.loss == &fx_sse_ops ? 0.5 /* one target of 1 */ : fx_log((double)run->net.classes);
+}
+
+bool fx_run_diverged(const FxRun *run) {
+    double loss = fx_loss_total(&run->totals.loss);
+    return run->totals.lost_weights || !isfinite(loss) || (run->totals.lost_errors && !run->config.loss_scaling.on);
 }
 
 static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
@@ -182,7 +196,7 @@ uint32_t fx_run_weights_crc32(const FxRun *run) {
         for (size_t i = 0; i < store->count;) {
             size_t n = 0;
             for (; n < sizeof bytes / 4 && i < store->count; n++, i++)
-                put_le(bytes + 4 * n, (uint64_t)fx_tensor_get(store, i), 4);
+                put_le(bytes + 4 * n, fx_tensor_bits(store, i), 4);
             crc = crc32(crc, bytes, (uInt)(4 * n));
         }
         put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 // Raised by the commit that changes any result.
-enum { FX_RESULTS_VERSION = 2 };
+enum { FX_RESULTS_VERSION = 3 };
 
 typedef enum FxStatus { FX_RUNNING, FX_DONE, FX_STOPPED, FX_DIVERGED, FX_DEAD, FX_STALLED } FxStatus;
 const char *fx_status_name(FxStatus status);
@@ -23,6 +23,8 @@ typedef struct FxRun {
     FxFeed feed;
     FxTotals totals;     // train figures since the epoch's start; counts since the row before
     int loss_exponent;   // the unit of totals.answers.loss is that of outputs with this exponent, squared
+    FxLossScale loss_scale; // of the next step
+    FxScalar last_scale;    // of the last one
     uint64_t step;       // updates done
     uint64_t images;     // training images seen since the run's start
     uint32_t config_crc32;
@@ -41,7 +43,7 @@ typedef struct FxFigures {
     uint64_t images;
     FxAnswers answers;
     int exponent; // of the outputs: answers.loss counts squares of 2^exponent
-    bool softmax; // the loss is `loss`
+    bool reals;   // the loss is `loss`
     FxLossSum loss;
 } FxFigures;
 
@@ -56,6 +58,9 @@ double fx_figures_loss(const FxFigures *figures);
 
 // The loss an example where all outputs are 0.
 double fx_run_zero_loss(const FxRun *run);
+
+// A weight or loss that is not finite, or where no loss scale is set an error, since the epoch began.
+bool fx_run_diverged(const FxRun *run);
 
 uint32_t fx_run_weights_crc32(const FxRun *run);
 

@@ -1,16 +1,23 @@
-// The step of WAGE (arXiv 1802.04680, section numbers of its appendix aside), each line in the order of the authors' code:
-//   t = Q_W(w);  forward: z = x * t, [max-pool], ReLU, x' = Q_A(z);  e = Q_E(out - target), or of the softmax - target;
-//   for each layer from the last: dW = x^T e;  dx = t^T e, clip mask, Q_E, ReLU mask, un-pool;  w <- clip(w - Q_G(rate * dW)).
+// One training step. In the words of WAGE (arXiv 1802.04680), whose authors' code has this order:
+//   t = Q_W(w);  forward: x' = Q_A(x), z = x' * t, [max-pool], ReLU;  e = Q_E(loss's error);  for each layer from the last:
+//   g = Q_G(x'^T e);  dx = t^T e, clip mask, Q_E, ReLU mask, un-pool;  and when all gradients are there, w <- Q_S(w, g).
+// A site that is `none` rounds nothing; a copy of a site rounds the same source once more for one product.
 #include "sim/step.h"
 
+#include "layers/bias.h"
 #include "sim/cast.h"
 #include "sim/input.h"
+#include "sim/update.h"
 
 #include <assert.h>
 #include <string.h>
 
 static const FxLayerConfig *layer_config(const FxStep *s, const FxNode *node) {
     return &fx_step_phase(s)->layers[node->id - 1];
+}
+
+static bool has_copy(const FxStep *s, const FxNode *node, FxSite site) {
+    return layer_config(s, node)->site[site].is_set;
 }
 
 static FxTensor first_images(const FxTensor *t, FxShape shape, int images) {
@@ -24,14 +31,41 @@ static void trace(const FxStep *s, int id, const char *what, const FxTensor *t) 
         s->trace->tensor(s->trace->user, id, what, t);
 }
 
-// Q_W: the operand of the forward and error products.
+FxScalar fx_step_rate(const FxStep *s) {
+    return fx_rate_at(&fx_step_phase(s)->rate, s->step);
+}
+
+// The layer as a product of this step runs it.
+static FxLayer ready(const FxStep *s, const FxNode *node, FxProductKind kind, FxRandom *random) {
+    FxLayer layer = node->layer;
+    memcpy(layer.accumulator, layer_config(s, node)->accumulator, sizeof layer.accumulator);
+    *random = fx_step_random(s, node, FX_ROLE_ACCUMULATOR + (int)kind);
+    layer.random = random;
+    return layer;
+}
+
+static FxAccumulatorCounts *counts_of(const FxStep *s, FxNode *node, FxProductKind kind) {
+    return s->evaluation ? NULL : &node->sums[kind];
+}
+
+// Q_W: the operands of the forward and error products, and the bias, which follows the weights in the store.
 static void quantise_weights(const FxStep *s) {
     for (int p = 0; p < s->net->product_count; p++) {
         FxNode *node = fx_net_product(s->net, p);
-        FxSource source = {.x = &node->store};
+        FxTensor weights = node->store, bias = node->store;
+        FxSource source = {.x = &weights};
+        weights.count = node->layer.weights;
         trace(s, node->id, "store.before", &node->store);
         fx_site_cast(s, node, FX_SITE_WEIGHT, &source, &node->layer.weight);
         trace(s, node->id, "weight", &node->layer.weight);
+        if (has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation)
+            fx_site_cast(s, node, FX_SITE_WEIGHT_BACK, &source, &node->weight_back);
+        if (!node->layer.bias.count)
+            continue;
+        bias.data = fx_tensor_at(&node->store, weights.count);
+        bias.count = node->layer.bias.count;
+        source = (FxSource){.x = &bias, .element0 = weights.count};
+        fx_site_cast(s, node, FX_SITE_BIAS, &source, &node->layer.bias);
     }
 }
 
@@ -46,16 +80,24 @@ static FxTensor activate(const FxStep *s, FxNode *node, const FxTensor *sums) {
     trace(s, node->id, "activation", &x);
     if (clip)
         trace(s, node->id, "activation.clip", &pass);
+    if (has_copy(s, node, FX_SITE_ACTIVATION_GRAD) && !s->evaluation) {
+        FxTensor copy = first_images(&node->x_grad, node->layer.in, s->images);
+        source.pass = NULL;
+        fx_site_cast(s, node, FX_SITE_ACTIVATION_GRAD, &source, &copy);
+        node->x_grad.exponent = copy.exponent;
+    }
     return x;
 }
 
 static void forward_product(const FxStep *s, FxNode *node, FxTensor *input) {
+    FxRandom random;
     FxTensor x = node->name.first ? *input : activate(s, node, input);
     FxTensor y = first_images(&node->y, node->layer.out, s->images);
-    FxLayer layer = node->layer;
-    memcpy(layer.accumulator, layer_config(s, node)->accumulator, sizeof layer.accumulator);
-    layer.ops->forward(&layer, &x, &y, &s->net->work, s->evaluation ? NULL : &node->sums[FX_FORWARD]);
-    node->y.exponent = y.exponent = x.exponent + node->layer.weight.exponent + layer.accumulator[FX_FORWARD].shift;
+    FxLayer layer = ready(s, node, FX_FORWARD, &random);
+    layer.ops->forward(&layer, &x, &y, &s->net->work, counts_of(s, node, FX_FORWARD));
+    if (y.type != FX_FLOAT32)
+        y.exponent = x.exponent + layer.weight.exponent + layer.accumulator[FX_FORWARD].shift;
+    node->y.exponent = y.exponent;
     trace(s, node->id, "sum.forward", &y);
     *input = y;
 }
@@ -73,7 +115,7 @@ static void forward_map(const FxStep *s, FxNode *node, FxTensor *input) {
 // From the batch's bytes to the outputs.
 static FxTensor forward(const FxStep *s) {
     FxNet *net = s->net;
-    FxTensor t = first_images(&net->image_codes, net->image, s->images);
+    FxTensor t = first_images(&net->image_codes, net->shape, s->images);
     quantise_weights(s);
     fx_input_codes(s, &t);
     trace(s, 1, "input", &t);
@@ -97,101 +139,156 @@ static int64_t target(int exponent) {
     return shift < 0 ? 0 : INT64_C(1) << shift;
 }
 
-// The answers, and where e is not NULL the error, exact; returns the error's exponent. logits: the quantised outputs where
-// the recipe has them.
-static int answer(const FxStep *s, const FxTensor *sums, const FxTensor *e) {
+// The answers, and where e is not NULL the error. Of integers it is exact, and the loss scale, a power of two, in its exponent.
+static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
     FxNet *net = s->net;
     FxNode *node = output_node(net);
+    const FxLossRule *rule = fx_loss_rule(net->loss);
+    FxScalar scale = s->loss_scale.mantissa ? s->loss_scale : (FxScalar){1 << 14, -14};
     FxTensor out = *sums;
-    if (layer_config(s, node)->site[FX_SITE_LOGITS].on) {
+    if (net->logits.data) {
+        bool clip = layer_config(s, node)->site[FX_SITE_LOGITS].clip && e;
+        FxSource source = {.x = sums, .pass = clip ? net->logits_pass.data : NULL};
         out = net->logits;
         out.count = sums->count;
-        FxSource source = {.x = sums};
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
     trace(s, node->id, "logits", &out);
     s->totals->images += (uint64_t)s->images;
-    if (s->answered)
-        s->answered(&out, net->batch_labels, net->classes, &s->totals->loss);
-    if (net->loss == &fx_softmax_ops) {
-        fx_softmax(&out, net->batch_labels, net->classes, e, &s->totals->answers);
-        return FX_SOFTMAX_EXPONENT;
+    FxLossCall call = {.out = &out, .labels = net->batch_labels, .classes = net->classes, .one = target(out.exponent), .scale = scale,
+                       .batch = s->config->batch, .cpu = net->work.cpu, .e = e, .answers = &s->totals->answers, .loss = &s->totals->loss};
+    if (net->loss_error.type == FX_FLOAT32) {
+        rule->floats(&call);
+        return;
     }
-    s->totals->lost_targets += out.exponent > 0 || out.exponent < FX_LEAST_OUTPUT_EXPONENT;
-    fx_sse(&out, net->batch_labels, net->classes, target(out.exponent), e, &s->totals->answers);
-    return out.exponent;
+    if (!rule->has_exponent)
+        s->totals->lost_targets += out.exponent > 0 || out.exponent < FX_LEAST_OUTPUT_EXPONENT;
+    rule->integers(&call);
+    if (e)
+        e->exponent = (rule->has_exponent ? rule->exponent : out.exponent) + scale.exponent + 14;
+}
+
+// Q_E of an error, and of its copy for the gradient product, to the buffers of the node at which it stands.
+static void round_error(const FxStep *s, FxNode *owner, FxNode *at, const FxTensor *source_error, FxTensor *e, FxTensor *copy) {
+    FxSource source = {.x = source_error};
+    *e = first_images(&at->e, at->layer.out, s->images);
+    fx_site_cast(s, owner, FX_SITE_ERROR, &source, e);
+    trace(s, owner->id, "error.quantised", e);
+    *copy = (FxTensor){0};
+    if (!has_copy(s, owner, FX_SITE_ERROR_GRAD))
+        return;
+    *copy = first_images(&at->e_grad, at->layer.out, s->images);
+    fx_site_cast(s, owner, FX_SITE_ERROR_GRAD, &source, copy);
+}
+
+static void mask_errors(const FxStep *s, const FxTensor *e, const FxTensor *copy, const uint8_t *pass, uint64_t *masked) {
+    uint64_t again;
+    fx_apply_mask(s, e, pass, masked);
+    if (copy->data)
+        fx_apply_mask(s, copy, pass, &again);
 }
 
 // Q_E of the outputs' error, then, where the logits are quantised, their clip mask.
-static void output_error(const FxStep *s, const FxTensor *sums, FxTensor *loss_error) {
+static void output_error(const FxStep *s, FxTensor *loss_error) {
     FxNode *node = output_node(s->net);
     const FxLayerConfig *c = layer_config(s, node);
-    FxTensor e = first_images(&node->e, node->layer.out, s->images);
+    FxTensor e, copy;
     trace(s, node->id, "logits.error", loss_error);
-    FxSource source = {.x = loss_error};
-    fx_site_cast(s, node, FX_SITE_ERROR, &source, &e);
-    trace(s, node->id, "error.quantised", &e);
+    round_error(s, node, node, loss_error, &e, &copy);
     if (c->site[FX_SITE_LOGITS].on && c->site[FX_SITE_LOGITS].clip)
-        fx_logits_clip(s, node, sums, &e);
+        mask_errors(s, &e, &copy, s->net->logits_pass.data, &node->site[FX_SITE_LOGITS].stats.masked);
     node->e.exponent = e.exponent;
+    node->e_grad.exponent = copy.exponent;
 }
 
-// dx of a product on its way to the product before: clip mask and Q_E, in the order that error.at says; then backward
-// through the maps between the two.
+// Back through the maps between a product and the one that owns the error.
+static int to_owner(const FxStep *s, FxNode *map, const FxNode *owner, FxTensor e, bool copy) {
+    FxNet *net = s->net;
+    for (FxNode *n = map; n != owner; n = &net->nodes[n->input]) {
+        const FxNode *input = &net->nodes[n->input];
+        FxTensor below = first_images(copy ? &input->e_grad : &input->e, n->layer.in, s->images);
+        n->layer.ops->backward_data(&n->layer, &e, &below, &net->work, NULL);
+        below.exponent = e.exponent;
+        e = below;
+    }
+    return e.exponent;
+}
+
+// dx of a product on its way to the product before: clip mask and Q_E, in the order that error.at says; then the maps.
 static void hand_down(const FxStep *s, FxNode *node, FxTensor *dx) {
     FxNet *net = s->net;
     FxNode *map = &net->nodes[node->input], *owner = fx_net_product(net, map->id - 1);
     const uint8_t *pass = layer_config(s, node)->site[FX_SITE_ACTIVATION].clip ? node->pass.data : NULL;
     uint64_t *masked = &node->site[FX_SITE_ACTIVATION].stats.masked;
     bool before = layer_config(s, owner)->error_before_masks;
-    FxTensor e = first_images(&map->e, map->layer.out, s->images);
+    FxTensor e, copy;
     if (pass && !before)
         fx_apply_mask(s, dx, pass, masked);
-    FxSource source = {.x = dx};
-    fx_site_cast(s, owner, FX_SITE_ERROR, &source, &e);
-    trace(s, owner->id, "error.quantised", &e);
+    round_error(s, owner, map, dx, &e, &copy);
     if (pass && before)
-        fx_apply_mask(s, &e, pass, masked);
-    for (FxNode *n = map; n != owner; n = &net->nodes[n->input]) {
-        FxTensor below = first_images(&net->nodes[n->input].e, n->layer.in, s->images);
-        n->layer.ops->backward_data(&n->layer, &e, &below, &net->work, NULL);
-        below.exponent = e.exponent;
-        e = below;
+        mask_errors(s, &e, &copy, pass, masked);
+    owner->e.exponent = to_owner(s, map, owner, e, false);
+    if (copy.data)
+        owner->e_grad.exponent = to_owner(s, map, owner, copy, true);
+}
+
+// dW, and behind it the gradient of the bias; then Q_G.
+static void weight_gradient(const FxStep *s, FxNode *node) {
+    FxRandom random;
+    FxTensor e = first_images(has_copy(s, node, FX_SITE_ERROR_GRAD) ? &node->e_grad : &node->e, node->layer.out, s->images);
+    FxTensor x = first_images(has_copy(s, node, FX_SITE_ACTIVATION_GRAD) ? &node->x_grad : &node->x, node->layer.in, s->images);
+    FxTensor dw = node->dw;
+    FxLayer layer = ready(s, node, FX_GRADIENT, &random);
+    dw.count = layer.weights;
+    layer.ops->backward_weights(&layer, &x, &e, &dw, &s->net->work, counts_of(s, node, FX_GRADIENT));
+    if (dw.type != FX_FLOAT32)
+        node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
+    if (layer.bias.count) {
+        FxTensor db = {fx_tensor_at(&node->dw, layer.weights), FX_FLOAT32, layer.bias.count, 0};
+        fx_bias_gradient(&e, &db, &s->net->work);
     }
-    owner->e.exponent = e.exponent;
+    trace(s, node->id, "sum.gradient", &node->dw);
+    FxSource source = {.x = &node->dw};
+    if (node->g.data)
+        fx_site_cast(s, node, FX_SITE_GRADIENT, &source, &node->g);
 }
 
 static void backward_product(const FxStep *s, FxNode *node) {
-    FxNet *net = s->net;
-    FxTensor e = first_images(&node->e, node->layer.out, s->images), dw = node->dw;
-    FxTensor x = first_images(&node->x, node->layer.in, s->images);
-    FxLayer layer = node->layer;
-    memcpy(layer.accumulator, layer_config(s, node)->accumulator, sizeof layer.accumulator);
+    FxRandom random;
+    FxTensor e = first_images(&node->e, node->layer.out, s->images);
     trace(s, node->id, "error", &e);
-    layer.ops->backward_weights(&layer, &x, &e, &dw, &net->work, &node->sums[FX_GRADIENT]);
-    dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
-    trace(s, node->id, "sum.gradient", &dw);
+    weight_gradient(s, node);
+    if (node->name.first)
+        return;
     FxTensor dx = first_images(&node->dx, node->layer.in, s->images);
-    if (!node->name.first) {
-        layer.ops->backward_data(&layer, &e, &dx, &net->work, &node->sums[FX_ERROR]);
+    FxLayer layer = ready(s, node, FX_ERROR, &random);
+    if (has_copy(s, node, FX_SITE_WEIGHT_BACK))
+        layer.weight = node->weight_back;
+    layer.ops->backward_data(&layer, &e, &dx, &s->net->work, counts_of(s, node, FX_ERROR));
+    if (dx.type != FX_FLOAT32)
         dx.exponent = e.exponent + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
-        trace(s, node->id, "sum.error", &dx);
-    }
-    fx_update(s, node, &dw); // the operand of the products above keeps the old weights until the next step
-    trace(s, node->id, "store.after", &node->store);
-    if (!node->name.first) // last: the maps' errors may lie where dw was
-        hand_down(s, node, &dx);
+    trace(s, node->id, "sum.error", &dx);
+    hand_down(s, node, &dx);
 }
 
-void fx_step_train(const FxStep *s) {
+void fx_step_train(const FxStep *step) {
+    bool fired = false;
+    FxStep with = *step; // the trigger is of one step
+    const FxStep *s = &with;
     FxNet *net = s->net;
+    with.fired = &fired;
     FxTensor sums = forward(s);
     FxTensor e = net->loss_error;
     e.count = sums.count;
-    e.exponent = answer(s, &sums, &e);
-    output_error(s, &sums, &e);
+    answer(s, &sums, &e);
+    output_error(s, &e);
     for (int p = net->product_count - 1; p >= 0; p--)
         backward_product(s, fx_net_product(net, p));
+    for (int p = 0; !fired && p < net->product_count; p++)
+        fx_update(s, fx_net_product(net, p));
+    s->totals->skipped_steps += fired;
+    if (step->fired)
+        *step->fired = fired;
 }
 
 void fx_step_evaluate(const FxStep *s) {

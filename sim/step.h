@@ -9,11 +9,14 @@
 typedef struct FxTotals {
     uint64_t images;
     FxAnswers answers;
-    FxLossSum loss;         // of losses that are no integers: what `answered` adds up
+    FxLossSum loss;         // of losses that are logged as reals
     uint64_t zero_tensors;  // error or gradient tensors all zero before their quantiser
     uint64_t saturated;     // over all sites
     uint64_t store_changed; // codes changed, summed over steps
     uint64_t lost_targets;  // batches whose outputs have no code for 1.0, because their exponent follows the data
+    uint64_t skipped_steps; // by the loss scale's trigger
+    uint64_t lost_errors;   // errors and gradients that are not finite, before their quantiser
+    uint64_t lost_weights;  // new weights that are not
 } FxTotals;
 
 // Told of every tensor of a step, in order; tests/golden/wage_step/README.md explains them (its layerN.poolM is max-pool
@@ -31,8 +34,8 @@ typedef struct FxStep {
     bool evaluation;       // forward only, its own random words, no statistics
     uint64_t first_image;  // evaluation: number of the first image in its file
     FxTotals *totals;
-    // Told of the outputs that a batch was answered with, before they are lost: for a loss that is logged as a real. NULL: none.
-    void (*answered)(const FxTensor *out, const uint8_t *labels, int classes, FxLossSum *loss);
+    FxScalar loss_scale;   // factor of the error at the output; (0, 0) is 1
+    bool *fired;           // training: set if the loss scale's trigger skipped the step
     const FxTrace *trace;  // NULL: nobody looks
 } FxStep;
 
@@ -40,6 +43,9 @@ typedef struct FxStep {
 static inline const FxPhase *fx_step_phase(const FxStep *s) {
     return fx_config_phase(s->config, s->evaluation && s->step ? s->step - 1 : s->step);
 }
+
+// The learning rate of this update.
+FxScalar fx_step_rate(const FxStep *s);
 
 void fx_step_train(const FxStep *s);
 void fx_step_evaluate(const FxStep *s);

@@ -80,6 +80,8 @@ static int write_checkpoint(Training *t, FxStatus status) {
 static FxStatus judge(const FxRun *run) {
     FxFigures train = fx_run_train_figures(run);
     bool dead = false;
+    if (fx_run_diverged(run))
+        return FX_DIVERGED;
     if (run->step == 0 || run->step % run->config.steps_per_epoch)
         return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
     for (int p = 0; p < run->net.product_count; p++) {
@@ -163,9 +165,10 @@ static int loop(Training *t, FxStatus *status) {
     while (*status == FX_RUNNING) {
         bool epoch_end = run->step % c->steps_per_epoch == 0, written = true;
         bool pending = run->totals.images > 0; // a row of this epoch has not been written
+        bool diverged = pending && fx_run_diverged(run);
         if (stopping(t))
             return stop(t, true, status);
-        if (pending && (epoch_end || run->step == c->total_steps)) {
+        if (pending && (epoch_end || diverged || run->step == c->total_steps)) {
             if (write_row(t, status, &written))
                 return -1;
             if (!written)
@@ -177,7 +180,7 @@ static int loop(Training *t, FxStatus *status) {
         fx_run_step(run);
         show_step(t);
         epoch_end = run->step % c->steps_per_epoch == 0;
-        bool last = run->step == c->total_steps;
+        bool last = run->step == c->total_steps || fx_run_diverged(run);
         if (!epoch_end && !last && stats_due(run, false, false) && fx_stats_write(t->dir, run, t->err))
             return -1;
         if (!epoch_end && !last && checkpoint_due(t, false) && write_checkpoint(t, FX_RUNNING))

@@ -1,0 +1,91 @@
+#include "sim/carriers.h"
+
+#include <string.h>
+
+FxType fx_wider_type(FxType a, FxType b) {
+    if (a == b)
+        return a;
+    if (fx_type_size(a) == fx_type_size(b)) // int8 and uint8
+        return FX_INT16;
+    return fx_type_size(a) > fx_type_size(b) ? a : b;
+}
+
+static uint64_t max_code(const FxGrid *grid) {
+    uint64_t low = (uint64_t)-fx_grid_low(grid), high = (uint64_t)fx_grid_high(grid);
+    return low > high ? low : high;
+}
+
+static const FxSiteConfig *site_of(const FxConfig *c, int phase, int index, FxSite site) {
+    return &c->phases[phase].layers[index].site[site];
+}
+
+FxType fx_carrier(const FxConfig *c, int index, FxSite site, uint64_t *max) {
+    FxType type = FX_INT8;
+    uint64_t most = 0;
+    bool any = false, floats = c->carries_floats;
+    for (int i = 0; i < c->phase_count; i++) {
+        const FxSiteConfig *s = site_of(c, i, index, site);
+        if (site == FX_SITE_LOGITS && !s->on) // then the sums themselves are read
+            continue;
+        floats |= !fx_site_is_integer(s);
+        if (floats)
+            continue;
+        type = any ? fx_wider_type(type, fx_quantiser_type(&s->q)) : fx_quantiser_type(&s->q);
+        most = max_code(&s->q.grid) > most ? max_code(&s->q.grid) : most;
+        any = true;
+    }
+    if (max)
+        *max = most;
+    return floats ? FX_FLOAT32 : type;
+}
+
+bool fx_has_copy(const FxConfig *c, int index, FxSite copy) {
+    return site_of(c, 0, index, copy)->is_set; // settings are there in all phases
+}
+
+static FxSite copy_or(const FxConfig *c, int index, FxSite copy, FxSite site) {
+    return fx_has_copy(c, index, copy) ? copy : site;
+}
+
+FxSite fx_left_site(const FxConfig *c, int index, FxProductKind kind) {
+    FxSite read = index == 0 ? FX_SITE_INPUT : FX_SITE_ACTIVATION;
+    return kind == FX_ERROR ? FX_SITE_ERROR : kind == FX_GRADIENT ? copy_or(c, index, FX_SITE_ACTIVATION_GRAD, read) : read;
+}
+
+FxSite fx_right_site(const FxConfig *c, int index, FxProductKind kind) {
+    return kind == FX_FORWARD ? FX_SITE_WEIGHT : kind == FX_ERROR ? copy_or(c, index, FX_SITE_WEIGHT_BACK, FX_SITE_WEIGHT)
+           : copy_or(c, index, FX_SITE_ERROR_GRAD, FX_SITE_ERROR);
+}
+
+bool fx_product_is_float(const FxConfig *c, int index, FxProductKind kind) {
+    bool floats = fx_carrier(c, index, fx_left_site(c, index, kind), NULL) == FX_FLOAT32 ||
+                  fx_carrier(c, index, fx_right_site(c, index, kind), NULL) == FX_FLOAT32;
+    for (int i = 0; i < c->phase_count; i++) {
+        const FxAccumulator *acc = &c->phases[i].layers[index].accumulator[kind];
+        floats |= fx_policy_is_float(&acc->inner) || (acc->chunk && fx_policy_is_float(&acc->outer));
+    }
+    return floats;
+}
+
+bool fx_loss_is_integer(const FxConfig *c) {
+    int last = c->layer_count - 1;
+    bool integers = !fx_product_is_float(c, last, FX_FORWARD) && fx_carrier(c, last, FX_SITE_ERROR, NULL) != FX_FLOAT32;
+    for (int i = 0; i < c->phase_count; i++) {
+        const FxSiteConfig *logits = site_of(c, i, last, FX_SITE_LOGITS);
+        integers &= !logits->on || fx_site_is_integer(logits);
+    }
+    return integers;
+}
+
+bool fx_update_is_integer(const FxConfig *c, int index) {
+    static const FxSite sites[] = {FX_SITE_STORE, FX_SITE_GRADIENT, FX_SITE_MOMENTUM, FX_SITE_DECAY};
+    bool integers = !c->update.rule->has_second && !c->carries_floats;
+    for (int i = 0; i < c->phase_count; i++)
+        for (int j = 0; j < 4; j++) {
+            const FxSiteConfig *s = site_of(c, i, index, sites[j]);
+            bool unused = sites[j] == FX_SITE_DECAY || (sites[j] == FX_SITE_MOMENTUM && !c->update.rule->has_momentum && !c->phases[i].momentum.mantissa);
+            if (s->on || !unused)
+                integers &= s->on && fx_grid_is_fixed(&s->q.grid) && !strcmp(s->q.scale.rule->name, "const");
+        }
+    return integers;
+}

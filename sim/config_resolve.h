@@ -1,0 +1,26 @@
+// What resolving a recipe needs at hand, and its parts: config.c the run and its phases, config_layer.c the sites and
+// accumulators of a layer, config_update.c optimiser, rate and loss scale.
+#ifndef FX_CONFIG_RESOLVE_H
+#define FX_CONFIG_RESOLVE_H
+
+#include "sim/config.h"
+
+typedef struct Resolver {
+    FxConfig *config;
+    FxRecipe *recipe;
+    const FxLayerName *names;
+    FxWarnings *warnings;
+    FxError *err;
+} Resolver;
+
+// The text of a key that rules for the layer (NULL: of no layer) before update `step`.
+int fx_value_at(const Resolver *r, char text[FX_VALUE], const char *path, const FxLayerName *layer, uint64_t step);
+
+// before: the layer in the phase before, NULL in the first.
+int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step);
+
+// The keys of [update] and [loss-scale] that hold no schedule; those that do.
+int fx_resolve_update(const Resolver *r);
+int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step);
+
+#endif

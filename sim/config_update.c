@@ -1,0 +1,94 @@
+// Optimiser, rates and loss scale.
+#include "sim/config_resolve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// A number whose text the key's check has accepted.
+static FxScalar scalar(FxRecipe *recipe, const char *path) {
+    FxScalar s = {0, 0};
+    FxError ignored;
+    fx_scalar_parse(&s, fx_recipe_text(recipe, path), &ignored);
+    return s;
+}
+
+static int resolve_loss_scale(const Resolver *r) {
+    FxRecipe *recipe = r->recipe;
+    FxLossScaling *l = &r->config->loss_scaling;
+    const char *mode = fx_recipe_text(recipe, "loss-scale.mode"), *trigger = fx_recipe_text(recipe, "loss-scale.trigger");
+    const char *share = strchr(trigger, ':');
+    *l = (FxLossScaling){.on = strcmp(mode, "none") != 0, .dynamic = !strcmp(mode, "dynamic")};
+    l->value = scalar(recipe, "loss-scale.value");
+    l->backoff = scalar(recipe, "loss-scale.backoff");
+    l->floor = scalar(recipe, "loss-scale.floor");
+    if (l->on && l->value.mantissa <= 0)
+        return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.value"));
+    if (l->dynamic && l->backoff.mantissa <= 0)
+        return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.backoff = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.backoff"));
+    l->on_saturation = share != NULL;
+    if (share && fx_scalar_parse(&l->share, share + 1, r->err))
+        return -1;
+    return fx_growth_parse(&l->growth, fx_recipe_text(recipe, "loss-scale.growth"), r->err);
+}
+
+int fx_resolve_update(const Resolver *r) {
+    FxUpdateConfig *u = &r->config->update;
+    u->rule = fx_optimiser_find(fx_recipe_text(r->recipe, "update.rule"));
+    u->lsb = !strcmp(fx_recipe_text(r->recipe, "update.rate-unit"), "lsb");
+    u->nesterov = !strcmp(fx_recipe_text(r->recipe, "update.nesterov"), "yes");
+    u->beta1 = scalar(r->recipe, "update.beta1");
+    u->beta2 = scalar(r->recipe, "update.beta2");
+    u->epsilon = scalar(r->recipe, "update.epsilon");
+    if (resolve_loss_scale(r))
+        return -1;
+    if (!u->lsb)
+        return 0;
+    if (strcmp(u->rule->name, "sgd") || u->nesterov)
+        return fx_fail(r->err, FX_EXIT_USAGE, "update.rule = %s%s: update.rate-unit = lsb is plain sgd; write update.rate-unit = value", u->rule->name,
+                       u->nesterov ? ", nesterov" : "");
+    if (r->config->loss_scaling.on)
+        return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.mode = %s: update.rate-unit = lsb takes the gradient's scale away anyway",
+                       fx_recipe_text(r->recipe, "loss-scale.mode"));
+    return 0;
+}
+
+static int check_lsb(const Resolver *r, const FxPhase *phase, const char *text) {
+    const FxScalar ends[] = {phase->rate.from, phase->rate.cosine ? phase->rate.end : phase->rate.from};
+    for (int i = 0; i < 2; i++)
+        if (ends[i].mantissa <= 0 || ends[i].exponent + 14 < -16 || ends[i].exponent + 14 > 30 || phase->rate.warmup)
+            return fx_fail(r->err, FX_EXIT_USAGE, "update.rate: %s: in steps of the store it must lie in 2^-16 .. 2^30, without a warm-up", text);
+    if (phase->momentum.mantissa || phase->decay.mantissa)
+        return fx_fail(r->err, FX_EXIT_USAGE, "update.momentum and update.weight-decay need update.rate-unit = value");
+    return 0;
+}
+
+// When the item that rules at `step` gives way: at the next milestone behind it.
+static void set_span(FxRate *rate, const FxSchedule *schedule, const FxScheduleItem *item, const FxConfig *c) {
+    rate->start = item == schedule->item ? 0 : fx_schedule_step(item, c->steps_per_epoch);
+    rate->stop = c->total_steps;
+    for (const FxScheduleItem *next = item + 1; next < schedule->item + schedule->count; next++) {
+        uint64_t step = fx_schedule_step(next, c->steps_per_epoch);
+        rate->stop = step > rate->start && step < rate->stop ? step : rate->stop;
+    }
+}
+
+int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
+    const FxConfig *c = r->config;
+    uint32_t divisor = c->sums_errors ? (uint32_t)c->batch : 1;
+    char text[FX_VALUE];
+    const FxSetting *s = fx_recipe_find(r->recipe, "update.rate", NULL);
+    FxSchedule schedule;
+    if (fx_schedule_parse(&schedule, s ? s->value : fx_key_find("update.rate")->fallback, r->err))
+        return -1;
+    const FxScheduleItem *item = fx_schedule_at(&schedule, step, c->steps_per_epoch);
+    if (fx_rate_parse(&phase->rate, item->text, c->steps_per_epoch, divisor, r->err))
+        return -1;
+    set_span(&phase->rate, &schedule, item, c);
+    if (fx_value_at(r, text, "update.momentum", NULL, step) || fx_scalar_parse(&phase->momentum, text, r->err) ||
+        fx_value_at(r, text, "update.weight-decay", NULL, step) || fx_scalar_parse_times(&phase->decay, text, divisor, 1, r->err))
+        return -1;
+    if (phase->rate.warmup > phase->rate.stop - phase->rate.start && phase->rate.warmup)
+        return fx_fail(r->err, FX_EXIT_USAGE, "update.rate: %s: a warm-up of %llu updates, the value rules for %llu", item->text,
+                       (unsigned long long)phase->rate.warmup, (unsigned long long)(phase->rate.stop - phase->rate.start));
+    return c->update.lsb ? check_lsb(r, phase, item->text) : 0;
+}

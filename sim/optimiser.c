@@ -1,0 +1,147 @@
+#include "sim/optimiser.h"
+
+#include "layers/linear.h"
+#include "sim/update.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const FxScalar one = {1 << 14, -14};
+
+static FxScalar minus(FxScalar a) {
+    return (FxScalar){-a.mantissa, a.exponent};
+}
+
+static const FxWork *work_of(const FxUpdating *u) {
+    return &u->s->net->work;
+}
+
+static bool has_site(const FxUpdating *u, FxSite site) {
+    return fx_step_phase(u->s)->layers[u->node->id - 1].site[site].on;
+}
+
+// buffer[i] = a * x + y
+static const FxTensor *sum(FxUpdating *u, int i, FxScalar a, const FxTensor *x, const FxTensor *y) {
+    fx_multiply_add(&u->buffer[i], a, x, y, work_of(u));
+    return &u->buffer[i];
+}
+
+// g + decay * w, rounded at the site decay; uses buffers 0 and 1.
+static const FxTensor *decayed(FxUpdating *u) {
+    const FxTensor *h = u->decay.mantissa ? sum(u, 0, u->decay, &u->node->store, &u->g) : &u->g;
+    if (!has_site(u, FX_SITE_DECAY))
+        return h;
+    fx_update_round(u, FX_SITE_DECAY, h, &u->buffer[1]);
+    return &u->buffer[1];
+}
+
+// h = Q_decay(g + decay * w); m = Q_momentum(mu * m + h); w = Q_store(w - rate * m), Nesterov w - rate * (h + mu * m).
+static void sgd(FxUpdating *u) {
+    FxTensor *m = &u->node->momentum;
+    const FxTensor *h = decayed(u), *v = h;
+    if (m->data) {
+        fx_update_round(u, FX_SITE_MOMENTUM, sum(u, 2, u->momentum, m, h), m);
+        v = u->s->config->update.nesterov ? sum(u, 2, u->momentum, m, h) : m;
+    }
+    // h may lie in buffer 0 or 1, v in 2
+    fx_update_store(u, sum(u, h == &u->buffer[0] && v == h ? 1 : 0, minus(u->rate), v, &u->node->store), v);
+}
+
+// u = Q_momentum(mu * u - rate * h); w = Q_store(w + u). Source: Courbariaux et al. 1412.7024.
+static void sgd_inner(FxUpdating *u) {
+    FxTensor *m = &u->node->momentum;
+    const FxTensor *step = sum(u, 2, minus(u->rate), decayed(u), NULL);
+    fx_update_round(u, FX_SITE_MOMENTUM, sum(u, 0, u->momentum, m, step), m);
+    fx_update_store(u, sum(u, 0, one, m, &u->node->store), sum(u, 1, minus(one), m, NULL));
+}
+
+// Kingma and Ba 1412.6980; weight decay goes into the gradient.
+static void adam(FxUpdating *u) {
+    FxNode *node = u->node;
+    const FxUpdateConfig *c = &u->s->config->update;
+    const FxTensor *h = decayed(u);
+    FxTensor *m = &u->buffer[2], *v = &u->buffer[h == &u->buffer[0] ? 1 : 0];
+    fx_adam_means_f32(m, v, h, &node->momentum, &node->second, c->beta1, c->beta2, work_of(u));
+    fx_update_round(u, FX_SITE_MOMENTUM, m, &node->momentum);
+    fx_update_round(u, FX_SITE_SECOND, v, &node->second);
+    fx_adam_step_f32(&u->buffer[0], &node->store, &node->momentum, &node->second, u->rate, c->beta1, c->beta2, c->epsilon,
+                     u->s->step + 1, work_of(u));
+    fx_update_store(u, &u->buffer[0], &node->momentum);
+}
+
+static const FxOptimiser table[] = {
+    {"sgd", false, false, sgd, "momentum, Nesterov, weight decay"},
+    {"sgd-inner", true, false, sgd_inner, "the rate inside the momentum, which is added to the weights"},
+    {"adam", true, true, adam, "floats alone"},
+};
+
+const FxOptimiser *fx_optimiser_find(const char *name) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (!strcmp(table[i].name, name))
+            return &table[i];
+    return NULL;
+}
+
+// ---- proofs for integers --------------------------------------------------------------------------------------------
+
+// A magnitude and its unit.
+typedef struct Bound {
+    unsigned __int128 most;
+    int exponent;
+} Bound;
+
+static const unsigned __int128 limit = (unsigned __int128)1 << 62;
+
+static Bound bound_of(const FxQuantiser *q) {
+    uint64_t low = (uint64_t)-fx_grid_low(&q->grid), high = (uint64_t)fx_grid_high(&q->grid);
+    return (Bound){low > high ? low : high, q->scale.parameter[0] - q->grid.fraction};
+}
+
+// As fx_multiply_add; what is beyond the limit stays there.
+static Bound add(FxScalar a, Bound x, const Bound *y) {
+    unsigned m = (unsigned)(a.mantissa < 0 ? -a.mantissa : a.mantissa);
+    int power = __builtin_ctz(m | 1U << 31), of_x = a.exponent + power + x.exponent;
+    int unit = !m ? y->exponent : y && y->exponent < of_x ? y->exponent : of_x;
+    Bound out = {0, unit};
+    if (m)
+        out.most = of_x - unit < 62 ? (x.most * (m >> power)) << (of_x - unit) : limit;
+    if (y)
+        out.most += y->exponent - unit < 62 ? y->most << (y->exponent - unit) : limit;
+    out.most = out.most < limit ? out.most : limit;
+    return out;
+}
+
+static bool fits(const FxConfig *config, const FxPhase *phase, const FxLayerConfig *c, FxScalar rate, Bound g) {
+    Bound w = bound_of(&c->site[FX_SITE_STORE].q), m = {0, 0}, h = add(phase->decay, w, &g), v = h, sums[3] = {{0, 0}};
+    if (c->site[FX_SITE_DECAY].on)
+        v = h = bound_of(&c->site[FX_SITE_DECAY].q);
+    if (c->site[FX_SITE_MOMENTUM].on)
+        m = bound_of(&c->site[FX_SITE_MOMENTUM].q);
+    if (config->update.rule->has_momentum) { // sgd-inner
+        Bound step = add(rate, h, NULL);
+        sums[0] = add(phase->momentum, m, &step);
+        sums[1] = add(one, m, &w);
+    } else {
+        sums[0] = h;
+        if (c->site[FX_SITE_MOMENTUM].on) {
+            sums[1] = add(phase->momentum, m, &h);
+            v = config->update.nesterov ? sums[1] : m;
+        }
+        sums[2] = add(rate, v, &w);
+    }
+    return sums[0].most < limit && sums[1].most < limit && sums[2].most < limit;
+}
+
+int fx_update_check(const FxConfig *config, int layer, const char *name, FxError *err) {
+    for (int p = 0; p < config->phase_count; p++) {
+        const FxPhase *phase = &config->phases[p];
+        const FxLayerConfig *c = &phase->layers[layer];
+        uint64_t end = p + 1 < config->phase_count ? config->phases[p + 1].start : config->total_steps;
+        bool moves = phase->rate.cosine || phase->rate.warmup;
+        for (uint64_t step = phase->start; step < end; step = moves ? step + 1 : end)
+            if (!fits(config, phase, c, fx_rate_at(&phase->rate, step), bound_of(&c->site[FX_SITE_GRADIENT].q)))
+                return fx_fail(err, FX_EXIT_USAGE, "%s: the update at step %llu needs more than 63 bits: use fewer bits of gradient, momentum or "
+                               "store, or a rate, momentum or decay of fewer bits (a power of two has one)", name, (unsigned long long)step);
+    }
+    return 0;
+}

@@ -1,0 +1,169 @@
+#include "sim/update.h"
+
+#include "layers/linear.h"
+#include "sim/cast.h"
+
+#include <assert.h>
+#include <string.h>
+
+// ---- in steps of the store ------------------------------------------------------------------------------------------
+
+typedef struct UpdateContext {
+    const FxCast *cast;
+    const FxTensor *dw, *store;
+    int64_t limit;
+} UpdateContext;
+
+typedef struct UpdateCounts {
+    FxStats gradient, store;
+    uint64_t changed;
+} UpdateCounts;
+
+// Casts the gradient block by block into steps k and takes them off the store.
+static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCounts *counts, const FxTrace *trace, int id) {
+    int64_t k[FX_BLOCK];
+    for (size_t i = first; i < first + n; i += FX_BLOCK) {
+        size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
+        FxTensor part = {fx_tensor_at(u->dw, i), u->dw->type, take, u->dw->exponent}, steps = {k, FX_INT64, take, u->store->exponent};
+        FxCast cast = *u->cast;
+        cast.element0 = i;
+        fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);
+        if (trace)
+            trace->tensor(trace->user, id, "update", &steps);
+        FxBlockCounts block = {0};
+        uint32_t changed = 0;
+        uint64_t max = fx_kernels(cast.cpu)->subtract(fx_tensor_at(u->store, i), u->store->type, k, take, u->limit, &block, &changed);
+        FxStats done = {.n = take, .saturated = block.saturated, .zeros_in = block.zeros_out, .zeros_out = block.zeros_out,
+                        .at_limit = block.at_limit, .max_abs = max, .max_exponent = u->store->exponent};
+        fx_stats_add(&counts->store, &done);
+        counts->changed += changed;
+    }
+}
+
+static void update_by_steps(const FxStep *s, FxNode *node) {
+    const FxTensor *dw = &node->dw;
+    const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
+    const FxQuantiser *q = &config->site[FX_SITE_GRADIENT].q;
+    FxScalar rate = fx_step_rate(s);
+    FxSiteState *gradient = &node->site[FX_SITE_GRADIENT], *store = &node->site[FX_SITE_STORE];
+    FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw, &(int){0}), .exponent = dw->exponent, .last = (int)gradient->exponent};
+    FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
+    FxCast cast = {.q = q, .random = fx_step_random(s, node, FX_SITE_GRADIENT), .cpu = s->net->work.cpu};
+    cast.arg = fx_round_arg(&q->rounding, fx_random_width(&cast.random));
+    // code = dw / 2^n' * rate; n' = shift + F where the scale makes dw a fraction of 1; a power of two is a shift alone
+    bool power_of_two = rate.mantissa == 1 << 14;
+    cast.multiplier = power_of_two ? 1 : rate.mantissa;
+    cast.shift = choice.shift + (q->scale.rule->discards ? q->grid.fraction : 0) - rate.exponent - (power_of_two ? 14 : 0);
+    UpdateContext update = {.cast = &cast, .dw = dw, .store = &node->store, .limit = config->store_limit};
+    fx_note_choice(gradient, &q->scale, choice, in.max_abs == 0);
+    s->totals->zero_tensors += in.max_abs == 0;
+
+    enum { MAX_TASKS = 256 };
+    UpdateCounts counts[MAX_TASKS];
+    size_t tasks = s->trace ? 1 : (size_t)s->net->work.threads, n = dw->count;
+    tasks = tasks < MAX_TASKS ? tasks : MAX_TASKS;
+    memset(counts, 0, tasks * sizeof *counts);
+#pragma omp parallel for num_threads((int)tasks) schedule(static) if (tasks > 1)
+    for (size_t t = 0; t < tasks; t++) {
+        size_t first = t * n / tasks, last = (t + 1) * n / tasks;
+        update_task(&update, first, last - first, &counts[t], s->trace, node->id);
+    }
+    for (size_t t = 0; t < tasks; t++) {
+        fx_stats_add(&gradient->stats, &counts[t].gradient);
+        fx_stats_add(&store->stats, &counts[t].store);
+        store->changed += counts[t].changed;
+        s->totals->store_changed += counts[t].changed;
+        s->totals->saturated += counts[t].gradient.saturated + counts[t].store.saturated;
+    }
+    fx_note_choice(store, &config->site[FX_SITE_STORE].q.scale, (FxScaleChoice){0, node->store.exponent, false}, false);
+}
+
+// ---- by an optimiser --------------------------------------------------------------------------------------------------
+
+void fx_update_round(FxUpdating *u, FxSite site, const FxTensor *from, FxTensor *to) {
+    FxSource source = {.x = from};
+    fx_site_cast(u->s, u->node, site, &source, to);
+}
+
+typedef struct StoreContext {
+    const FxTensor *next, *store;
+    int64_t limit; // of codes, INT64_MAX: none
+} StoreContext;
+
+// Holds the new codes to the clip, counts those that differ (in masked: it has no use here) and moves them to the store.
+static void store_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const StoreContext *c = context;
+    size_t size = fx_type_size(c->store->type);
+    for (size_t i = first; c->limit < INT64_MAX && i < first + n; i++) {
+        int64_t w = fx_tensor_get(c->next, i), held = w > c->limit ? c->limit : w < -c->limit ? -c->limit : w;
+        stats->saturated += held != w;
+        if (held != w)
+            fx_tensor_set(c->next, i, held);
+    }
+    const char *next = fx_tensor_at(c->next, first), *old = fx_tensor_at(c->store, first);
+    for (size_t i = 0; i < n; i++)
+        stats->masked += memcmp(next + i * size, old + i * size, size) != 0;
+    memcpy(fx_tensor_at(c->store, first), next, n * size);
+}
+
+// +1, 0, -1 of each element.
+static void sign_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const StoreContext *c = context;
+    int8_t *sign = c->next->data;
+    (void)stats;
+    for (size_t i = first; i < first + n; i++) {
+        FxNumber x = fx_number_at(c->store->data, c->store->type, i, 0);
+        sign[i] = (int8_t)(x.class_of == FX_FINITE && x.magnitude == 0 ? 0 : x.negative ? -1 : 1);
+    }
+}
+
+void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtracted) {
+    const FxStep *s = u->s;
+    FxNode *node = u->node;
+    const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
+    const FxSiteConfig *site = &config->site[FX_SITE_STORE];
+    bool directed = fx_rounding_mode(&site->q.rounding)->needs & FX_ROUND_DIRECTION;
+    FxTensor next = s->net->update[FX_UPDATE_BUFFERS], signs = s->net->update[FX_UPDATE_BUFFERS + 1];
+    next.type = node->store.type;
+    next.count = node->store.count;
+    if (directed) {
+        StoreContext c = {.next = &signs, .store = subtracted};
+        fx_work_ranges(&s->net->work, next.count, sign_range, &c, NULL);
+    }
+    FxSource source = {.x = from, .direction = directed ? signs.data : NULL};
+    fx_site_cast(s, node, FX_SITE_STORE, &source, &next);
+    bool clipped = next.type != FX_FLOAT32 && fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
+    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX};
+    FxStats seen = {0};
+    fx_work_ranges(&s->net->work, next.count, store_range, &c, &seen);
+    node->store.exponent = next.exponent;
+    node->site[FX_SITE_STORE].stats.saturated += seen.saturated;
+    node->site[FX_SITE_STORE].changed += seen.masked;
+    s->totals->saturated += seen.saturated;
+    s->totals->store_changed += seen.masked;
+}
+
+static void update_by_values(const FxStep *s, FxNode *node) {
+    const FxPhase *phase = fx_step_phase(s);
+    FxUpdating u = {.s = s, .node = node, .rate = fx_step_rate(s), .momentum = phase->momentum, .decay = phase->decay, .g = node->g};
+    FxScalar scale = s->loss_scale;
+    for (int i = 0; i < FX_UPDATE_BUFFERS; i++) {
+        u.buffer[i] = s->net->update[i];
+        u.buffer[i].type = node->updates_integers ? FX_INT64 : FX_FLOAT32;
+        u.buffer[i].count = node->store.count;
+    }
+    if (scale.mantissa == 1 << 14 && u.g.type != FX_FLOAT32)
+        u.g.exponent -= scale.exponent + 14;
+    else if (scale.mantissa && (scale.mantissa != 1 << 14 || scale.exponent != -14)) {
+        u.g = u.buffer[FX_UPDATE_BUFFERS - 1];
+        fx_divide_f32(&u.g, &node->g, scale, &s->net->work);
+    }
+    s->config->update.rule->run(&u);
+}
+
+void fx_update(const FxStep *s, FxNode *node) {
+    if (s->config->update.lsb)
+        update_by_steps(s, node);
+    else
+        update_by_values(s, node);
+}
