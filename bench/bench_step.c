@@ -2,6 +2,7 @@
 // how time grows with threads, batch and width; peak memory of VGG7 at batch 128 with a data set of CIFAR-10's size.
 // usage: bench_step [quick]
 #include "bench/peak.h"
+#include "sim/input.h"
 #include "sim/run.h"
 
 #include <stdio.h>
@@ -66,7 +67,9 @@ static void prepare(FxRun *run, const FxDataset *data, const Case *c) {
         fx_net_plan(&run->net, &run->config, c->threads, cpu, &err) || fx_feed_init(&run->feed, data, &run->config, &err))
         die(&err);
     free(names);
-    fx_net_init(&run->net, &run->config);
+    if ((run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.mean, run->config.std, data, &err)) ||
+        fx_net_init(&run->net, &run->config, &err))
+        die(&err);
 }
 
 static void release(FxRun *run) {

@@ -23,7 +23,4 @@ void fx_adam_means_f32(const FxTensor *m_out, const FxTensor *v_out, const FxTen
 void fx_adam_step_f32(const FxTensor *out, const FxTensor *w, const FxTensor *m, const FxTensor *v, FxScalar rate, FxScalar beta1,
                       FxScalar beta2, FxScalar epsilon, uint64_t t, const FxWork *work);
 
-// Elements [first, first + n) of value code * 2^exponent as float32: exact for what float32 holds, else rounded once.
-void fx_to_f32(float *out, const FxTensor *x, size_t first, size_t n);
-
 #endif

@@ -13,7 +13,8 @@ static float scalar_f32(FxScalar s) {
     return (float)ldexp(s.mantissa, s.exponent); // 15 bits
 }
 
-void fx_to_f32(float *out, const FxTensor *x, size_t first, size_t n) {
+// Elements [first, first + n) of value code * 2^exponent: exact for what float32 holds, else rounded once.
+static void to_f32(float *out, const FxTensor *x, size_t first, size_t n) {
     if (x->type == FX_FLOAT32) {
         memcpy(out, (const float *)x->data + first, n * sizeof *out);
         return;
@@ -46,7 +47,7 @@ typedef struct Context {
 static const float *block(float *buffer, const FxTensor *x, size_t first, size_t n) {
     if (x->type == FX_FLOAT32)
         return (const float *)x->data + first;
-    fx_to_f32(buffer, x, first, n);
+    to_f32(buffer, x, first, n);
     return buffer;
 }
 

@@ -230,7 +230,8 @@ static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxStats
     s->totals->saturated += stats->saturated;
     if (is_error(site) || site == FX_SITE_GRADIENT) {
         s->totals->lost_errors += stats->nonfinite;
-        *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats);
+        if (s->fired)
+            *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats);
     }
     if (site == FX_SITE_STORE)
         s->totals->lost_weights += stats->nonfinite;

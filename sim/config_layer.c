@@ -46,7 +46,7 @@ static int check_site(const Resolver *r, const FxQuantiser *q, FxSite site, cons
     int width = fx_random_width(&(FxRandom){r->config->source, r->config->lane_bits, {0}});
     bool operand = site <= FX_SITE_ERROR || site == FX_SITE_WEIGHT_BACK || site == FX_SITE_ACTIVATION_GRAD || site == FX_SITE_ERROR_GRAD;
     if (rule->real || rule->sample_mean || q->grid.kind == &fx_grid_inq || (q->scale.group && !fx_scale_is_mx(&q->scale)))
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: training has neither real scales nor max-mean, groups or inq: one power of two a tensor, "
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: training has no real scales, max-mean, groups or inq: one power-of-two scale a tensor, "
                        "or blocks", label, printed(q).text);
     if (fx_scale_is_mx(&q->scale) && !operand)
         return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: blocks stand at what products read: weight, activation, error and their copies",
@@ -68,8 +68,9 @@ static int site_at(const Resolver *r, FxSiteConfig *out, const FxSiteInfo *info,
     char path[FX_PATH], text[4][FX_VALUE];
     FxError why;
     for (int i = 0; i < 4; i++) {
-        part_path(path, r, info, i, named);
+        snprintf(path, sizeof path, "%s.%s", info->name, fx_quantiser_parts[i]);
         out->is_set |= info->parent && fx_recipe_ruler(r->recipe, fx_key_find(path), layer);
+        part_path(path, r, info, i, named);
         if (fx_value_at(r, text[i], path, layer, step))
             return -1;
     }

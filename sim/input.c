@@ -77,7 +77,7 @@ static void image_range(void *context, size_t first, size_t n, FxStats *stats) {
     const FxNet *net = c->net;
     (void)stats;
     if (net->image.type == FX_FLOAT32) {
-        fx_input_look_up_f32(net->image.data, net->batch_pixels, first, n, net->input_values, (size_t)net->shape.c);
+        fx_input_look_up_f32(net->image.data, net->batch_pixels, first, n, net->input_values.data, (size_t)net->shape.c);
         return;
     }
     for (size_t i = first; i < first + n; i++)

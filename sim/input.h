@@ -13,12 +13,12 @@ int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int byte, bool *satura
 // 8-bit codes, or the float32 of mean-std, go through the site's quantiser.
 bool fx_input_is_direct(const FxConfig *config);
 
-// values[byte * channels + c] = float32((byte / 255 - mean) / std), from float64, rounded once. mean, std: "data", the training
+// values: float32, values[byte * channels + c] = float32((byte / 255 - mean) / std), from float64, rounded once. mean, std: "data", the training
 // images' own from exact sums, or a decimal a channel. Errors: exit code 2.
-int fx_input_values_f32(float *values, const char *mean, const char *std, const FxDataset *data, FxError *err);
+int fx_input_values_f32(const FxTensor *values, const char *mean, const char *std, const FxDataset *data, FxError *err);
 
 // x[i] = values[bytes[i] * channels + i % channels], first a multiple of channels.
-void fx_input_look_up_f32(void *x, const uint8_t *bytes, size_t first, size_t n, const float *values, size_t channels);
+void fx_input_look_up_f32(void *x, const uint8_t *bytes, size_t first, size_t n, const void *values, size_t channels);
 
 // codes = those of net->batch_pixels, s->images of them; counts at the site input of the first product.
 void fx_input_codes(const FxStep *s, FxTensor *codes);

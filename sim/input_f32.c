@@ -31,7 +31,7 @@ static bool number_of(double *out, const char *list, int channel) {
     return true;
 }
 
-int fx_input_values_f32(float *values, const char *mean_text, const char *std_text, const FxDataset *data, FxError *err) {
+int fx_input_values_f32(const FxTensor *values, const char *mean_text, const char *std_text, const FxDataset *data, FxError *err) {
     for (int c = 0; c < data->channels; c++) {
         double mean, std;
         moments(data, c, &mean, &std);
@@ -42,14 +42,15 @@ int fx_input_values_f32(float *values, const char *mean_text, const char *std_te
         if (!(std > 0))
             return fx_fail(err, FX_EXIT_USAGE, "input.std: %g in channel %d; above 0 is needed", std, c);
         for (int p = 0; p < 256; p++)
-            values[(size_t)p * (size_t)data->channels + (size_t)c] = (float)((p / 255.0 - mean) / std);
+            ((float *)values->data)[(size_t)p * (size_t)data->channels + (size_t)c] = (float)((p / 255.0 - mean) / std);
     }
     return 0;
 }
 
-void fx_input_look_up_f32(void *x, const uint8_t *bytes, size_t first, size_t n, const float *values, size_t channels) {
+void fx_input_look_up_f32(void *x, const uint8_t *bytes, size_t first, size_t n, const void *values, size_t channels) {
+    const float *table = values;
     float *out = x;
     size_t c = first % channels;
     for (size_t i = first; i < first + n; i++, c = c + 1 == channels ? 0 : c + 1)
-        out[i] = values[(size_t)bytes[i] * channels + c];
+        out[i] = table[(size_t)bytes[i] * channels + c];
 }

@@ -69,7 +69,7 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
-    if (run->net.input_values && fx_input_values_f32(run->net.input_values, run->config.mean, run->config.std, &run->data, err))
+    if (run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.mean, run->config.std, &run->data, err))
         return -1;
     run->loss_scale = fx_loss_scale_start(&run->config.loss_scaling);
     return fx_net_init(&run->net, &run->config, err);

@@ -284,8 +284,11 @@ void fx_step_train(const FxStep *step) {
     output_error(s, &e);
     for (int p = net->product_count - 1; p >= 0; p--)
         backward_product(s, fx_net_product(net, p));
-    for (int p = 0; !fired && p < net->product_count; p++)
-        fx_update(s, fx_net_product(net, p));
+    for (int p = 0; !fired && p < net->product_count; p++) {
+        FxNode *node = fx_net_product(net, p);
+        fx_update(s, node);
+        trace(s, node->id, "store.after", &node->store);
+    }
     s->totals->skipped_steps += fired;
     if (step->fired)
         *step->fired = fired;

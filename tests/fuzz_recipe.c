@@ -57,7 +57,7 @@ static void try_net(FxNet *net, const FxConfig *config) {
     if (fx_net_plan(net, config, 1, 0, &err))
         require_error(&err);
     else
-        fx_net_init(net, config);
+        fx_net_init(net, config, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

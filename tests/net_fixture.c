@@ -1,5 +1,7 @@
 #include "tests/net_fixture.h"
 
+#include "sim/input.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,7 +48,10 @@ int net_try(NetFixture *f, const NetSetup *setup, FxError *err) {
         fx_net_plan(&f->net, &f->config, setup->threads ? setup->threads : 1, setup->cpu, err) ||
         fx_feed_init(&f->feed, f->data, &f->config, err))
         goto failed;
-    fx_net_init(&f->net, &f->config);
+    if ((f->net.input_values.data &&
+         fx_input_values_f32(&f->net.input_values, f->config.mean, f->config.std, f->data, err)) ||
+        fx_net_init(&f->net, &f->config, err))
+        goto failed;
     return 0;
 failed:
     net_close(f);
@@ -124,7 +129,7 @@ uint32_t net_crc(const NetFixture *f) {
     for (int p = 0; p < f->net.product_count; p++) {
         const FxTensor *store = &fx_net_product(&f->net, p)->store;
         for (size_t i = 0; i < store->count; i++)
-            crc = crc_word(crc, fx_tensor_get(store, i));
+            crc = crc_word(crc, (int64_t)fx_tensor_bits(store, i));
         crc = crc_word(crc, store->exponent);
     }
     return crc;
@@ -187,7 +192,7 @@ void recording_add(Recording *r, int id, const char *what, const int64_t *codes,
 static void record(void *user, int id, const char *what, const FxTensor *tensor) {
     int64_t *codes = allocate(tensor->count * sizeof *codes);
     for (size_t i = 0; i < tensor->count; i++)
-        codes[i] = fx_tensor_get(tensor, i);
+        codes[i] = (int64_t)fx_tensor_bits(tensor, i);
     recording_add(user, id, what, codes, tensor->count, tensor->exponent);
     free(codes);
 }

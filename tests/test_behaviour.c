@@ -318,7 +318,8 @@ static void unshare(NetFixture *f) {
         if (node->name.first)
             node->x.data = input ? input->y.data : f->net.image_codes.data;
     }
-    fx_net_init(&f->net, &f->config);
+    if (fx_net_init(&f->net, &f->config, &(FxError){0}))
+        abort();
 }
 
 static void buffers_that_share_bytes_are_never_needed_at_the_same_time(void **state) {

@@ -83,7 +83,7 @@ static const Wrong pairs[] = {
     {{"init.floor=1000"}, "init.floor = 1000", "below 1000"},
     {{"init.floor=1.2345678"}, "1.2345678", "6 digits"},
     {{"update.rate=0"}, "update.rate: 0", "2^-16 .. 2^30"},
-    {{"update.rate=-8"}, "update.rate: -8", "2^-16 .. 2^30"},
+    {{"update.rate=-8"}, "update.rate: \"-8\"", "not negative"},
     {{"update.rate=1/131072"}, "update.rate: 1/131072", "2^-16 .. 2^30"},
     {{"update.rate=8 2147483648@3"}, "update.rate: 2147483648", "2^-16 .. 2^30"},
     {{"error.grid=binary"}, "conv1: error.q", "shift-unit needs a fixed grid, not binary"},
@@ -173,9 +173,9 @@ static void check_rates(const Trial *t, const int (*want)[3], int count) {
     assert_int_equal(t->config.phase_count, count);
     for (int i = 0; i < count; i++) {
         const FxPhase *p = &t->config.phases[i];
-        if (p->start != (uint64_t)want[i][0] || p->rate.mantissa != want[i][1] || p->rate.exponent != want[i][2])
+        if (p->start != (uint64_t)want[i][0] || p->rate.from.mantissa != want[i][1] || p->rate.from.exponent != want[i][2])
             fail_msg("phase %d from step %llu: rate %d * 2^%d, not from %d: %d * 2^%d", i, (unsigned long long)p->start,
-                     (int)p->rate.mantissa, (int)p->rate.exponent, want[i][0], want[i][1], want[i][2]);
+                     (int)p->rate.from.mantissa, (int)p->rate.from.exponent, want[i][0], want[i][1], want[i][2]);
     }
 }
 

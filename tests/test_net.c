@@ -32,7 +32,7 @@ static void nodes_print(char *text, size_t size, const FxNet *net) {
                  product ? n->name.name : n->layer.ops->name, s.h, s.w, s.c);
         if (product)
             snprintf(text + strlen(text), size - strlen(text), " of %zu", n->layer.weights);
-        assert_int_equal(s.n, net->image.n);
+        assert_int_equal(s.n, net->shape.n);
         assert_int_equal(n->input, i - 1);
         assert_int_equal(n->id, product ? n->id : i ? net->nodes[i - 1].id : 0);
     }
@@ -197,7 +197,7 @@ static void check_plan(const char *notation, const FxDataset *data, const char *
     if (t.failed || fx_net_plan(&t.net, &t.config, 2, 0, &t.err))
         fail_msg("%s: %s", notation, t.err.text);
     check_overlap(&t.net.memory, notation);
-    print_message("%s, %d images: %zu bytes planned\n", notation, t.net.image.n, t.net.memory.size);
+    print_message("%s, %d images: %zu bytes planned\n", notation, t.net.shape.n, t.net.memory.size);
     if (t.net.memory.size > most)
         fail_msg("%s: %zu bytes, more than %zu", notation, t.net.memory.size, most);
     trial_free(&t);

@@ -21,7 +21,7 @@
 static FxRate rate_of(const char *text, uint64_t steps_per_epoch) {
     FxRate rate;
     FxError err;
-    if (fx_rate_parse(&rate, text, steps_per_epoch, &err))
+    if (fx_rate_parse(&rate, text, steps_per_epoch, 1, &err))
         fail_msg("\"%s\": %s", text, err.text);
     assert_true(rate.start == 0 && rate.stop == 0);
     return rate;
@@ -222,7 +222,7 @@ static bool refused(const char *text) {
     FxError err = {0};
     memset(&rate, 0x5A, sizeof rate);
     before = rate;
-    if (fx_rate_parse(&rate, text, 100, &err) == 0)
+    if (fx_rate_parse(&rate, text, 100, 1, &err) == 0)
         return false;
     if (err.exit_code != FX_EXIT_USAGE || memcmp(&rate, &before, sizeof rate) || !strstr(err.text, "known: NUMBER [warmup:") || strchr(err.text, '\n') ||
         strncmp(err.text + 1, text, strlen(text) < FX_VALUE ? strlen(text) : FX_VALUE - 1))

@@ -152,8 +152,8 @@ static void a_base_rules_only_where_the_recipe_is_silent(void **state) {
     assert_int_equal(t.config.batch, 32);
     assert_int_equal(t.config.epochs, 9);
     assert_int_equal(t.config.steps_per_epoch, 45);
-    assert_int_equal(t.config.phases[0].rate.mantissa, 1 << 14);
-    assert_int_equal(t.config.phases[0].rate.exponent, -11);
+    assert_int_equal(t.config.phases[0].rate.from.mantissa, 1 << 14);
+    assert_int_equal(t.config.phases[0].rate.from.exponent, -11);
     assert_string_equal(trial_site(&t, 0, FX_SITE_ERROR, 0), "fixed9f8@shift-unit/nearest-even/saturate");
     assert_string_equal(trial_site(&t, 1, FX_SITE_ERROR, 0), "fixed10f9@shift-unit/nearest-even/saturate");
     assert_string_equal(trial_site(&t, 2, FX_SITE_ERROR, 0), "fixed8f7@shift-unit/nearest-even/saturate");

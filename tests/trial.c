@@ -106,7 +106,7 @@ static void put(Text *t, const char *format, ...) {
 
 static void put_layer(Text *out, const Trial *t, const FxPhase *phase, int layer) {
     const FxLayerConfig *c = &phase->layers[layer];
-    char text[32], outer[32];
+    char text[FX_POLICY_TEXT], outer[FX_POLICY_TEXT];
     put(out, "step %llu, %s:\n", (unsigned long long)phase->start, t->names[layer].name);
     for (int i = 0; fx_site_info(i); i++) {
         FxSite site = fx_site_info(i)->site;
@@ -119,7 +119,7 @@ static void put_layer(Text *out, const Trial *t, const FxPhase *phase, int layer
         put(out, "  product %d: %s, outer %s, group %d, chunk %d, shift %d, order %d\n", i, text, outer, acc->group, acc->chunk,
             acc->shift, (int)acc->order);
     }
-    put(out, "  gamma 2^%d, before masks %d, limit %lld\n", c->error_lower, c->error_before_masks, (long long)c->store_limit);
+    put(out, "  init %d, gamma 2^%d, before masks %d, limit %lld\n", c->init_c, c->error_lower, c->error_before_masks, (long long)c->store_limit);
 }
 
 char *trial_describe(const Trial *t) {
@@ -132,13 +132,15 @@ char *trial_describe(const Trial *t) {
     put(&out, "seeds %llu %llu %llu %llu %llu, source %s, lane %d\n", (unsigned long long)c->seed, (unsigned long long)c->seed_init,
         (unsigned long long)c->seed_order, (unsigned long long)c->seed_augment, (unsigned long long)c->seed_round, c->source->name,
         c->lane_bits);
-    put(&out, "map %d, init %d, floor %llu/10^%d, stats %d: %llu of %d\n", (int)c->map, c->init_c,
+    put(&out, "map %d, mean %s, std %s, bias %d, floor %llu/10^%d, stats %d: %llu of %d\n", (int)c->map, c->mean, c->std, c->bias,
         (unsigned long long)c->init_floor.digits, c->init_floor.places, c->stats_on, (unsigned long long)c->stats_every.count,
         (int)c->stats_every.unit);
     for (int p = 0; p < c->phase_count; p++) {
         const FxPhase *phase = &c->phases[p];
-        put(&out, "step %llu: rate %d * 2^%d, pad %d, flip %d\n", (unsigned long long)phase->start, (int)phase->rate.mantissa,
-            (int)phase->rate.exponent, phase->augment.pad, phase->augment.flip);
+        put(&out, "step %llu: rate %d * 2^%d, cosine %d to %d * 2^%d, warm-up %llu, momentum %d * 2^%d, decay %d * 2^%d, pad %d, flip %d\n",
+            (unsigned long long)phase->start, (int)phase->rate.from.mantissa, (int)phase->rate.from.exponent, phase->rate.cosine,
+            (int)phase->rate.end.mantissa, (int)phase->rate.end.exponent, (unsigned long long)phase->rate.warmup, (int)phase->momentum.mantissa,
+            (int)phase->momentum.exponent, (int)phase->decay.mantissa, (int)phase->decay.exponent, phase->augment.pad, phase->augment.flip);
         for (int l = 0; l < c->layer_count; l++)
             put_layer(&out, t, phase, l);
     }
