@@ -1,6 +1,7 @@
 // fxsim explain: everything a recipe comes to for a network, as lines "layer key = value"; --diff: the lines that the
 // overrides change.
 #include "sim/command.h"
+#include "sim/net_sums.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -50,24 +51,44 @@ static int bits_of(unsigned __int128 x) {
     return bits;
 }
 
-static void explain_product(Facts *f, const FxNode *node, const FxLayerConfig *c, FxProductKind kind) {
+// Why a product adds up floats, or does not.
+static void reason(char *text, size_t size, const FxConfig *c, int index, FxProductKind kind) {
+    const FxSite sites[] = {fx_left_site(c, index, kind), fx_right_site(c, index, kind)};
+    const FxAccumulator *acc = &c->phases[0].layers[index].accumulator[kind];
+    for (int i = 0; i < 2; i++)
+        if (fx_carrier(c, index, sites[i], NULL) == FX_FLOAT32) {
+            snprintf(text, size, "float (%s has no codes of one power-of-two scale)", fx_site(sites[i])->name);
+            return;
+        }
+    snprintf(text, size, fx_product_is_float(c, index, kind) ? "float (accumulator %s)" : "integer (fixed x fixed grids)",
+             acc->inner.kind == FX_ACC_FP32 ? "fp32" : "of floats");
+}
+
+static void explain_product(Facts *f, const FxConfig *config, const FxNode *node, const FxLayerConfig *c, FxProductKind kind) {
     const FxLayer *l = &node->layer;
     const FxAccumulator *acc = &c->accumulator[kind];
     size_t taps = (size_t)l->kernel * (size_t)l->kernel, positions = (size_t)l->out.h * (size_t)l->out.w;
     size_t k[] = {l->fan_in, taps * (size_t)l->out.c, positions * (size_t)l->out.n};
-    const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
-    const FxTensor *left = kind == FX_ERROR ? &node->e : &node->x, *right = kind == FX_GRADIENT ? &node->e : &l->weight;
-    char inner[24], outer[24];
+    FxOperands o = fx_operands(node, kind);
+    char inner[FX_POLICY_TEXT], outer[FX_POLICY_TEXT], why[160], bound[96] = "";
     if (kind == FX_ERROR && node->name.first)
         return;
     fx_policy_print(inner, sizeof inner, &acc->inner);
     fx_policy_print(outer, sizeof outer, &acc->outer);
-    unsigned __int128 bound = (unsigned __int128)k[kind] * l->max_product[kind];
-    fact(f, "%s %s product = integer (fixed x fixed grids): %s x %s, %zu products of at most %llu need %d bits; sums in %s",
-         node->name.name, fx_product_names[kind], fx_type_name(left->type), fx_type_name(right->type), k[kind],
-         (unsigned long long)l->max_product[kind], bits_of(bound), fx_type_name(sums->type));
+    reason(why, sizeof why, config, node->id - 1, kind);
+    if (o.sums->type != FX_FLOAT32)
+        snprintf(bound, sizeof bound, " of at most %llu need %d bits", (unsigned long long)l->max_product[kind],
+                 bits_of((unsigned __int128)k[kind] * l->max_product[kind]));
+    fact(f, "%s %s product = %s: %s x %s, %zu products%s; sums in %s, %zu bytes read, %zu multiply-adds an image", node->name.name,
+         fx_product_names[kind], why, fx_type_name(o.left->type), fx_type_name(o.right->type), k[kind], bound, fx_type_name(o.sums->type),
+         o.left->count * fx_type_size(o.left->type) + o.right->count * fx_type_size(o.right->type), l->weights * positions);
     fact(f, "%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", node->name.name, fx_product_names[kind], inner, acc->group,
          acc->chunk, acc->chunk ? outer : "none", acc->shift);
+}
+
+// Sites that a layer has; of copies and of what optimisers keep only those that are set.
+static bool is_shown(const FxSiteConfig *s, const FxSiteInfo *info, const FxNode *node) {
+    return fx_site_of(info->site, &node->name) && (info->parent ? s->is_set : s->on || info->site <= FX_SITE_STORE || info->site == FX_SITE_LOGITS);
 }
 
 static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int index) {
@@ -84,17 +105,20 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
     for (int i = 0; fx_site_info(i); i++) {
         const FxSiteInfo *site = fx_site_info(i);
         const FxSiteConfig *s = &c->site[site->site];
-        if (!fx_site_of(site->site, &node->name))
+        if (!is_shown(s, site, node))
             continue;
         if (s->on)
             fx_quantiser_print(text, &s->q);
         fact(f, "%s %s = %s%s", name, site->name, s->on ? text : "none", s->on && s->clip ? ", clip mask" : "");
     }
     fact(f, "%s error.at = %s, gamma %d", name, c->error_before_masks ? "before-masks" : "between-masks", 1 << c->error_lower);
-    fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, c->site[FX_SITE_STORE].q.scale.parameter[0] - c->site[FX_SITE_STORE].q.grid.fraction),
+    if (c->store_limit < INT64_MAX)
+        fact(f, "%s store.clip = %.9g (%lld steps)", name, ldexp((double)c->store_limit, c->site[FX_SITE_STORE].q.scale.parameter[0] - c->site[FX_SITE_STORE].q.grid.fraction),
          (long long)c->store_limit);
     for (int kind = 0; kind < FX_PRODUCTS; kind++)
-        explain_product(f, node, c, (FxProductKind)kind);
+        explain_product(f, &run->config, node, c, (FxProductKind)kind);
+    if (!run->config.update.lsb)
+        fact(f, "%s update = %s", name, node->updates_integers ? "integer (store, gradient and momentum are fixed grids of constant scale)" : "float32");
 }
 
 // Whether the text holds this line.

@@ -130,6 +130,8 @@ static int resolve_run(const Resolver *r, size_t train_images) {
         fx_decimal_floor(&c->init_floor) >= 1000)
         return fx_fail(r->err, FX_EXIT_USAGE, "init.floor = %s: below 1000, with at most 6 digits behind the point",
                        fx_recipe_text(recipe, "init.floor"));
+    if (fx_ranges_parse(&c->ranges, fx_recipe_text(recipe, "init.ranges"), r->err))
+        return -1;
     c->stats_every = period(recipe, "stats.every");
     c->stats_on = strcmp(fx_recipe_text(recipe, "stats.kind"), "none") != 0;
     c->stats_full = !strcmp(fx_recipe_text(recipe, "stats.kind"), "full");

@@ -6,6 +6,7 @@
 #include "layers/layer.h"
 #include "sim/loss_scale.h"
 #include "sim/optimiser.h"
+#include "sim/ranges.h"
 #include "sim/rate.h"
 #include "sim/recipe.h"
 #include "sim/sites.h"
@@ -80,6 +81,7 @@ typedef struct FxConfig {
     FxUpdateConfig update;
     FxLossScaling loss_scaling;
     FxDecimal init_floor;
+    FxRanges ranges;
     FxPeriod stats_every, checkpoint_every;
     bool stats_on, stats_full;
     int layer_count, phase_count;

@@ -91,12 +91,17 @@ static void start_controllers(FxNode *node, const FxLayerConfig *c) {
 }
 
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
+    for (int p = 0; p < net->product_count; p++)
+        start_controllers(fx_net_product(net, p), &config->phases[0].layers[p]);
+    return fx_net_draw(net, config, err);
+}
+
+int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err) {
     for (int p = 0; p < net->product_count; p++) {
         FxNode *node = fx_net_product(net, p);
         const FxLayerConfig *c = &config->phases[0].layers[p];
         const FxQuantiser *store = &c->site[FX_SITE_STORE].q;
         bool constant = fx_grid_is_fixed(&store->grid) && !strcmp(store->scale.rule->name, "const");
-        start_controllers(node, c);
         if (constant && node->store.type != FX_FLOAT32) {
             node->store.exponent = store->scale.parameter[0] - store->grid.fraction;
             init_codes(node, c, config, &node->store);

@@ -7,6 +7,7 @@
 #include "sim/loss_scale.h"
 #include "sim/rate.h"
 #include "sim/schedule.h"
+#include "sim/ranges.h"
 #include "sim/sites.h"
 
 #include <stdio.h>
@@ -150,6 +151,12 @@ static int check_growth(const FxKey *key, const char *value, FxError *err) {
     return fx_growth_parse(&growth, value, err);
 }
 
+static int check_ranges(const FxKey *key, const char *value, FxError *err) {
+    FxRanges ranges;
+    (void)key;
+    return fx_ranges_parse(&ranges, value, err);
+}
+
 // "data", or a decimal a channel.
 static int check_means(const FxKey *key, const char *value, FxError *err) {
     char copy[FX_VALUE], *save = NULL;
@@ -239,6 +246,7 @@ static const FxKey keys[] = {
     {"input.std", "data", 0, check_means, NULL, 0, 0, "likewise"},
     SITE("input", 0),
     {"init.law", "uniform-fan-in:3", L, check_law, NULL, 0, 0, "half width sqrt(C/n) of the initial weights"},
+    {"init.ranges", "none", 0, check_ranges, NULL, 0, 0, "Ne:W: N epochs with every @overflow grid W bits wide; then all but the ranges starts anew"},
     {"init.floor", "1.5", 0, check_decimal, NULL, 0, 0, "least half width, in steps of weight.grid; also defines alpha"},
     SITE("weight", LS),
     {"weight.ste", "identity", LS, check_choice, "identity", 0, 0, "which gradient passes"},

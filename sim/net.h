@@ -79,7 +79,8 @@ void fx_net_names(const FxNet *net, FxLayerName *names);
 // their shapes. Errors: exit code 2.
 int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError *err);
 
-// The initial weights. Errors: exit code 1.
+// Controllers at their start and the initial weights; the weights alone. Errors: exit code 1.
+int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err);
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err);
 
 // x[i] = (2 * word i + 1 - 2^32) * 2^-32 * sqrt(init_c / fan_in), from float64, rounded once.

@@ -40,7 +40,7 @@ static int config_crc(FxRun *run, FxError *err) {
     return 0;
 }
 
-static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
+static int prepare(FxRun *run, int wide, FxWarnings *warnings, FxError *err) {
     FxRecipe *recipe = &run->recipe;
     unsigned cpu;
     int threads = (int)fx_recipe_number(recipe, "run.threads");
@@ -66,6 +66,8 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
     fx_net_names(&run->net, names);
     int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, warnings, err);
     free(names);
+    if (result == 0 && wide)
+        fx_ranges_widen(&run->config, wide);
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
@@ -76,10 +78,14 @@ static int prepare(FxRun *run, FxWarnings *warnings, FxError *err) {
 }
 
 int fx_run_prepare(FxRun *run, FxRecipe *recipe, FxWarnings *warnings, FxError *err) {
+    return fx_run_prepare_wide(run, recipe, 0, warnings, err);
+}
+
+int fx_run_prepare_wide(FxRun *run, FxRecipe *recipe, int wide, FxWarnings *warnings, FxError *err) {
     memset(run, 0, sizeof *run);
     run->recipe = *recipe;
     memset(recipe, 0, sizeof *recipe);
-    if (prepare(run, warnings, err)) {
+    if (prepare(run, wide, warnings, err)) {
         fx_run_free(run);
         return -1;
     }

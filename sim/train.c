@@ -193,7 +193,7 @@ static int start(Training *t, FxStatus *status) {
     FxRun *run = t->run;
     size_t size = fx_recipe_write(NULL, 0, &run->recipe, true) + 1;
     char *text = malloc(size);
-    bool written;
+    bool written, stopped;
     if (!text)
         return fx_fail_memory(t->err, "recipe", size);
     fx_recipe_write(text, size, &run->recipe, true);
@@ -201,7 +201,11 @@ static int start(Training *t, FxStatus *status) {
     int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) ||
                  fx_rundir_write(t->dir, "recipe.ini", text, t->err);
     free(text);
-    if (result || fx_rundir_open_csv(t->dir, 0, 0, t->err) || write_row(t, status, &written))
+    if (result || fx_rundir_open_csv(t->dir, 0, 0, t->err) || fx_ranges_find(run, t->options->stop, &stopped, t->err))
+        return -1;
+    if (stopped)
+        return stop(t, false, status);
+    if (write_row(t, status, &written))
         return -1;
     if (!written)
         return stop(t, false, status);

@@ -257,7 +257,7 @@ test_full() {
     local big=(wage --net 4C3-MP2-16FC-10 --batch 128 --epochs 8 --quiet --checkpoint-every 4s -s stats.every=1s -s update.rate=8)
     fx train "${big[@]}" --out big; good "a run with room"
     (
-        ulimit -f 40
+        ulimit -f 90
         code=0
         "$fxsim" train "${big[@]}" --out limited >out 2>err || code=$?
         echo $code >code
