@@ -12,6 +12,11 @@ typedef struct FxMapKernels {
     void (*unpool_row)(const FxLayer *layer, const int8_t *e, int8_t *image, const uint8_t *place, int oy);
     void (*relu)(int32_t *y, uint8_t *mask, const int32_t *x, size_t n);
     void (*relu_back)(int8_t *dx, const int8_t *e, const uint8_t *mask, size_t n);
+    // The same of 64-bit sums and 16-bit errors.
+    void (*pool_row_16)(const FxLayer *layer, const int64_t *image, int64_t *y, uint8_t *place, int oy);
+    void (*unpool_row_16)(const FxLayer *layer, const int16_t *e, int16_t *image, const uint8_t *place, int oy);
+    void (*relu_16)(int64_t *y, uint8_t *mask, const int64_t *x, size_t n);
+    void (*relu_back_16)(int16_t *dx, const int16_t *e, const uint8_t *mask, size_t n);
 } FxMapKernels;
 
 const FxMapKernels *fx_map_kernels(unsigned cpu); // the last line whose flags are all in cpu

@@ -55,6 +55,8 @@ static void forward(const FxLayer *l, const FxTensor *x, const FxTensor *y, cons
             size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
             if (x->type == FX_INT32)
                 kernels->pool_row(l, (const int32_t *)x->data + (size_t)n * image, (int32_t *)y->data + out, saved + out, oy);
+            else if (x->type == FX_INT64)
+                kernels->pool_row_16(l, (const int64_t *)x->data + (size_t)n * image, (int64_t *)y->data + out, saved + out, oy);
             else if (x->type == FX_FLOAT32)
                 kernels_f32->pool_row(l, fx_tensor_at(x, (size_t)n * image), fx_tensor_at(y, out), saved + out, oy);
             else
@@ -78,7 +80,7 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
     const uint8_t *saved = l->saved.data;
     const FxMapKernels *kernels = fx_map_kernels(work->cpu);
     const FxMapKernelsF32 *kernels_f32 = fx_map_kernels_f32(work->cpu);
-    bool apart = l->stride >= l->kernel && e->type == FX_INT8 && dx->type == FX_INT8;
+    bool apart = l->stride >= l->kernel && e->type == dx->type && (e->type == FX_INT8 || e->type == FX_INT16);
     bool covers = l->stride == l->kernel && l->pad == 0 && l->in.h % l->kernel == 0 && l->in.w % l->kernel == 0;
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1)
     for (int n = 0; n < images; n++) {
@@ -87,6 +89,10 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
             memset((char *)dx->data + start * size, 0, image * size);
         for (int oy = 0; oy < l->out.h; oy++) {
             size_t out = ((size_t)n * (size_t)l->out.h + (size_t)oy) * (size_t)l->out.w * c;
+            if (apart && e->type == FX_INT16) {
+                kernels->unpool_row_16(l, (const int16_t *)e->data + out, (int16_t *)dx->data + start, saved + out, oy);
+                continue;
+            }
             if (apart) {
                 kernels->unpool_row(l, (const int8_t *)e->data + out, (int8_t *)dx->data + start, saved + out, oy);
                 continue;

@@ -28,6 +28,10 @@ static void forward_range(void *context, size_t first, size_t n, FxStats *stats)
         c->kernels->relu((int32_t *)c->y->data + first, mask, (const int32_t *)c->x->data + first, n);
         return;
     }
+    if (c->x->type == FX_INT64) {
+        c->kernels->relu_16((int64_t *)c->y->data + first, mask, (const int64_t *)c->x->data + first, n);
+        return;
+    }
     if (c->x->type == FX_FLOAT32) {
         c->kernels_f32->relu(fx_tensor_at(c->y, first), mask, fx_tensor_at(c->x, first), n);
         return;
@@ -52,6 +56,10 @@ static void backward_range(void *context, size_t first, size_t n, FxStats *stats
     (void)stats;
     if (c->x->type == FX_INT8) {
         c->kernels->relu_back((int8_t *)c->y->data + first, (const int8_t *)c->x->data + first, mask, n);
+        return;
+    }
+    if (c->x->type == FX_INT16) {
+        c->kernels->relu_back_16((int16_t *)c->y->data + first, (const int16_t *)c->x->data + first, mask, n);
         return;
     }
     if (c->x->type == FX_FLOAT32) {

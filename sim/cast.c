@@ -77,12 +77,28 @@ typedef struct SeenContext {
 
 static void seen_range(void *context, size_t first, size_t n, FxStats *stats) {
     const SeenContext *c = context;
+    const uint64_t half = (c->limit + 1) / 2;
+    if (c->y->type == FX_INT16) { // the usual carrier
+        const int16_t *y = (const int16_t *)c->y->data + first;
+        int32_t largest = 0, limit = (int32_t)c->limit, half_limit = (int32_t)half;
+        uint32_t at_limit = 0, at_half = 0;
+        for (size_t i = 0; i < n; i++) {
+            int32_t m = y[i] < 0 ? -y[i] : y[i];
+            largest = m > largest ? m : largest;
+            at_limit += m >= limit;
+            at_half += m >= half_limit;
+        }
+        stats->max_abs = (uint64_t)largest > stats->max_abs ? (uint64_t)largest : stats->max_abs;
+        stats->at_limit += at_limit;
+        stats->masked += at_half;
+        return;
+    }
     for (size_t i = first; i < first + n; i++) {
         int64_t code = c->y->type == FX_FLOAT32 ? fx_code_f32(fx_tensor_at(c->y, i), c->exponent) : fx_tensor_get(c->y, i);
         uint64_t m = code < 0 ? 0 - (uint64_t)code : (uint64_t)code;
         stats->max_abs = m > stats->max_abs ? m : stats->max_abs;
         stats->at_limit += m >= c->limit;
-        stats->masked += m >= (c->limit + 1) / 2; // a count that has no use here
+        stats->masked += m >= half; // a count that has no use here
     }
 }
 

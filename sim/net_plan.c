@@ -111,6 +111,8 @@ static int error_type(const Planner *p, int index, FxType *type, uint64_t *max_e
     if (*type == FX_FLOAT32)
         return 0;
     *max_error = max *= meeting;
+    if (meeting == 1)
+        return 0;
     if (max > INT32_MAX)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: errors that meet in overlapping pools need more than 32 bits; name a narrower error.grid",
                        node->name.name);
