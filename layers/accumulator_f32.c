@@ -1,9 +1,10 @@
-// The framework around the kernels of the float accumulators: which of them serve a policy, packing, tiles, chunks, random
-// words, and what the specification has to do instead.
+// The framework around the kernels of the float accumulators that accumulator_gemm_f32.c does not take: which of them serve a
+// policy, packing, tiles, chunks, random words, and what the specification has to do instead.
 #include "layers/accumulator_f32.h"
 
 #include "formats/bits_f32.h"
 #include "layers/accumulator_exact.h"
+#include "layers/accumulator_gemm_f32.h"
 #include "layers/accumulator_kernels_f32.h"
 
 #include <assert.h>
@@ -400,7 +401,9 @@ static void pack_panel(Thread *t, size_t panel) {
 
 size_t fx_accumulate_f32_scratch(const FxAccumulateF32 *product, const FxWork *work) {
     size_t k = fx_matrix_k(&product->a), panels = (fx_matrix_rows(&product->b) + LANES - 1) / LANES;
-    return panels * panel_bytes(k) + round_up(panels * sizeof(float)) + (size_t)work->threads * thread_bytes(k);
+    size_t own = panels * panel_bytes(k) + round_up(panels * sizeof(float)) + (size_t)work->threads * thread_bytes(k);
+    size_t gemm = fx_accumulate_gemm_f32_scratch(product, work);
+    return own > gemm ? own : gemm;
 }
 
 void fx_accumulate_f32(const FxAccumulateF32 *product, const FxAccumulator *acc, const FxRandom *random, const FxWork *work,
@@ -408,6 +411,8 @@ void fx_accumulate_f32(const FxAccumulateF32 *product, const FxAccumulator *acc,
     int exponents = product->a_exponent + product->b_exponent;
     assert(exponents <= FX_OPERANDS_EXPONENT && exponents >= -FX_OPERANDS_EXPONENT);
     assert(fx_accumulate_f32_scratch(product, work) <= work->scratch_size && (random || !fx_accumulator_draws(acc)));
+    if (fx_accumulate_gemm_f32(product, acc, random, work, counts))
+        return;
     Plan p = {.product = product, .acc = acc, .random = random, .cpu = work->cpu, .kernels = fx_acc_kernels_f32(work->cpu), .counting = counts != NULL,
               .m = fx_matrix_rows(&product->a), .n = fx_matrix_rows(&product->b), .k = fx_matrix_k(&product->a), .b = work->scratch};
     p.panels = (p.n + LANES - 1) / LANES;

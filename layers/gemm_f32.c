@@ -3,7 +3,7 @@
 // section, so that the operand that they share is packed once and needs little room.
 #include "layers/gemm_f32.h"
 #include "formats/cpu.h"
-#include "layers/gemm_kernel_f32.h"
+#include "layers/gemm_rounded_f32.h"
 
 #include <assert.h>
 #include <math.h>
@@ -37,6 +37,7 @@ enum {
     CHUNKS = 16,         // of a section then
     SHORT_CHUNK = 256,   // which are not shorter than this
     ADDED = 4096,        // sums of a task of adding chunks
+    ROUNDED_ROWS = FX_ROUNDED_ROWS,
     SERIAL = 1 << 18     // products below which threads do not pay
 };
 
@@ -56,6 +57,8 @@ typedef struct Plan {
     bool in_place;           // the left operand is not packed
     size_t left_step, left_block, panel; // elements: of a line, of a block of left lines, of a right panel
     size_t shared, left, right, sums;    // bytes of scratch: packed by all; each thread's left block, panels and chains
+    size_t words;            // bytes: those of random words
+    size_t images, places;   // of k with the images last, or 0
     size_t part;             // elements of a chunk's sums
     float a_unit, b_unit;
     char *scratch;
@@ -90,8 +93,8 @@ static size_t line_step(size_t elements) {
 // What a code 1 is worth, if every code of the type times that is exact.
 static float unit_of(FxType type, int exponent) {
     if (type == FX_FLOAT32) {
-        assert(exponent == 0);
-        return 1;
+        assert(exponent >= -149 && exponent <= 127);
+        return ldexpf(1, exponent);
     }
     assert(type == FX_INT8 || type == FX_UINT8 || type == FX_INT16 || type == FX_INT32);
     const int bits = type == FX_INT16 ? 16 : type == FX_INT32 ? 25 : 8; // magnitudes below 2^bits
@@ -100,7 +103,7 @@ static float unit_of(FxType type, int exponent) {
 }
 
 static size_t own_bytes(const Plan *p) {
-    return p->left + p->right + p->sums + FX_F32_STRIP_BYTES;
+    return p->left + p->right + p->sums + FX_F32_STRIP_BYTES + p->words;
 }
 
 static float *own_left(const Plan *p, int thread) {
@@ -119,12 +122,16 @@ static char *own_strip(const Plan *p, int thread) {
     return (char *)own_sums(p, thread) + p->sums;
 }
 
+static uint8_t *own_words(const Plan *p, int thread) {
+    return (uint8_t *)own_strip(p, thread) + FX_F32_STRIP_BYTES;
+}
+
 static FxPartF32 left_part(const Plan *p, size_t row, size_t rows, size_t k0, size_t k) {
-    return (FxPartF32){&p->product->a, p->a_unit, row, rows, k0, k};
+    return (FxPartF32){&p->product->a, p->a_unit, row, rows, k0, k, p->images, p->places};
 }
 
 static FxPartF32 right_part(const Plan *p, size_t row, size_t rows, size_t k0, size_t k) {
-    return (FxPartF32){&p->product->b, p->b_unit, row, rows, k0, k};
+    return (FxPartF32){&p->product->b, p->b_unit, row, rows, k0, k, p->images, p->places};
 }
 
 static size_t task_block(size_t all, size_t most, size_t tile, size_t unit) {
@@ -136,7 +143,9 @@ static Plan plan_of(const FxProductF32 *product, const FxWork *work) {
     for (int i = 0; i < KERNELS; i++)
         if ((kernels[i]->cpu & work->cpu) == kernels[i]->cpu)
             p.kernel = kernels[i];
-    const size_t mr = (size_t)p.kernel->mr, nr = (size_t)p.kernel->nr, chunk = product->chunk;
+    const FxRoundingF32 *rounding = product->rounding;
+    assert(!rounding || (fx_rounded_kernel_f32(work->cpu) && p.kernel->nr == FX_ROUNDED_COLUMNS));
+    const size_t mr = rounding ? ROUNDED_ROWS : (size_t)p.kernel->mr, nr = (size_t)p.kernel->nr, chunk = product->chunk;
     p.m = fx_matrix_rows(&product->a);
     p.n = fx_matrix_rows(&product->b);
     p.k = fx_matrix_k(&product->a);
@@ -145,8 +154,19 @@ static Plan plan_of(const FxProductF32 *product, const FxWork *work) {
     p.b_unit = unit_of(product->b.type, product->b_exponent);
     p.threads = work->threads > 1 && p.m * p.n * p.k >= SERIAL ? work->threads : 1;
 
-    p.strategy = p.m >= p.n ? SHARE_RIGHT : SHARE_LEFT;
-    if (p.m * p.n <= SMALL_C && chunk >= SHORT_CHUNK && p.k > chunk)
+    if (product->images_last && product->a.patch_rows) {
+        assert(product->b.patch_rows);
+        p.images = (size_t)product->a.images;
+        p.places = (size_t)product->a.out_height * (size_t)product->a.out_width;
+        if (p.images == 1 || p.places == 1)
+            p.images = 0; // the view's own order
+    }
+
+    p.strategy = p.m >= p.n || p.n <= nr ? SHARE_RIGHT : SHARE_LEFT;
+    if (rounding) {
+        p.words = rounding->random ? FX_ROUNDED_SCRATCH : 0;
+        p.strategy = blocks(p.m, mr) >= blocks(p.n, nr) ? SHARE_RIGHT : SHARE_LEFT; // the more tasks
+    } else if (p.m * p.n <= SMALL_C && chunk >= SHORT_CHUNK && p.k > chunk)
         p.strategy = BY_CHUNK;
     // Chains of chunks rest with their threads, so a section holds whole chunks.
     if (chunk == 0)
@@ -238,7 +258,19 @@ static void tile_of_chunks(const Plan *p, FxTileF32 t, float *c, size_t columns,
 }
 
 // All tiles of a block. Its rows are cut into tiles of nearly equal height.
-static void multiply(const Plan *p, const Block *b) {
+static void multiply(const Plan *p, const Block *b, int thread) {
+    if (p->product->rounding) {
+        const size_t at = (size_t)(b->c - p->product->c);
+        const bool by_k = p->product->a.patch_rows;
+        const FxRoundedBlockF32 block = {
+            .rounding = p->product->rounding, .kernel = fx_rounded_kernel_f32(p->kernel->cpu), .c = p->product->c, .n = p->n,
+            .row = at / p->n, .rows = b->rows, .column = at % p->n, .columns = b->columns, .k0 = b->k0, .k = b->k, .k_all = b->k_all,
+            .chunk = b->chunk, .left = b->left, .left_row = by_k ? 1 : b->left_step, .left_k = by_k ? b->left_step : 1,
+            .right = b->right, .panel = p->panel, .sums = b->sums, .thread = thread, .scratch = own_words(p, thread),
+        };
+        fx_multiply_rounded_f32(&block);
+        return;
+    }
     const size_t mr = (size_t)p->kernel->mr, nr = (size_t)p->kernel->nr, tiles = blocks(b->rows, mr);
     FxTileF32 t = {.a_step = b->left_step, .b = b->right, .k = b->k, .by_k = p->product->a.patch_rows,
                    .go_on = b->k0 > 0, .sums = b->sums};
@@ -314,7 +346,7 @@ static void run_rows(const Plan *p, size_t section, int task, int thread) {
         b.k = smaller(p->k_block, end - b.k0);
         b.right = shared_right(p, block);
         take_left(p, &b, row, b.k0, thread);
-        multiply(p, &b);
+        multiply(p, &b, thread);
     }
 }
 
@@ -329,7 +361,7 @@ static void run_columns(const Plan *p, size_t section, int task, int thread) {
         fx_gemm_pack_right_f32(own_right(p, thread), p->panel, p->kernel, &part, own_strip(p, thread));
         b.left_step = p->in_place ? (size_t)p->product->a.channels : p->left_step;
         b.left = p->in_place ? fx_gemm_left_in_place_f32(&left) : shared_left(p, block);
-        multiply(p, &b);
+        multiply(p, &b, thread);
     }
 }
 
@@ -345,7 +377,7 @@ static void run_chunk(const Plan *p, size_t section, int task, int thread) {
             b.rows = smaller(p->rows, p->m - row);
             b.c = (float *)p->scratch + (size_t)task * p->part + row * p->n;
             take_left(p, &b, row, k0, thread);
-            multiply(p, &b);
+            multiply(p, &b, thread);
         }
     }
 }

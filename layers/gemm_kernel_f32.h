@@ -45,6 +45,7 @@ typedef struct FxPartF32 {
     const FxMatrix *from;
     float unit;
     size_t row, rows, k0, k;
+    size_t images, places; // images > 0: k = place * images + image, which the view has at image * places + place
 } FxPartF32;
 
 // Element (i, t) of the part to out[i * step + t], or out[t * step + i] where the operand lies so (patch_rows).

@@ -49,7 +49,13 @@ static void convert(float *out, const char *line, FxType type, float unit, size_
         for (size_t i = 0; i < count; i++)
             out[i] = (float)((const int32_t *)line)[i] * unit;
         return;
-    default: memcpy(out, line, count * sizeof *out);
+    default:
+        if (unit == 1) {
+            memcpy(out, line, count * sizeof *out);
+            return;
+        }
+        for (size_t i = 0; i < count; i++)
+            out[i] = ((const float *)(const void *)line)[i] * unit;
     }
 }
 
@@ -57,7 +63,7 @@ static void convert(float *out, const char *line, FxType type, float unit, size_
 static void copy_lines(float *out, size_t step, Lines l, float unit, char *strip) {
     const FxMatrix *a = l.from;
     const size_t size = fx_type_size(a->type);
-    if (is_plain(a) && a->type == FX_FLOAT32 && l.count == 32) { // a panel's line, too short for a call
+    if (is_plain(a) && a->type == FX_FLOAT32 && l.count == 32 && unit == 1) { // a panel's line, too short for a call
         for (size_t i = 0; i < l.lines; i++)
             memcpy(out + i * step, plain_line(a, l.line + i, l.at), 32 * sizeof *out);
         return;
@@ -74,6 +80,9 @@ static void copy_lines(float *out, size_t step, Lines l, float unit, char *strip
     }
     if (a->type == FX_FLOAT32) {
         fx_matrix_patches(out, step, a, l.line, l.lines, l.at, l.count);
+        for (size_t i = 0; unit != 1 && i < l.lines; i++)
+            for (size_t j = 0; j < l.count; j++)
+                out[i * step + j] *= unit;
         return;
     }
     const size_t most = FX_F32_STRIP_BYTES / 2 / (l.count * size);
@@ -85,14 +94,30 @@ static void copy_lines(float *out, size_t step, Lines l, float unit, char *strip
     }
 }
 
+// The lines of a part, one by one where the view has them elsewhere.
+static void copy_part(float *out, size_t step, const FxPartF32 *part, char *strip) {
+    if (part->images == 0) {
+        copy_lines(out, step, lines_of(part), part->unit, strip);
+        return;
+    }
+    size_t image = part->k0 % part->images, place = part->k0 / part->images;
+    for (size_t i = 0; i < part->k; i++, out += step) {
+        copy_lines(out, step, (Lines){part->from, image * part->places + place, 1, part->row, part->rows}, part->unit, strip);
+        if (++image == part->images) {
+            image = 0;
+            place++;
+        }
+    }
+}
+
 void fx_gemm_pack_left_f32(float *out, size_t step, const FxPartF32 *part, char *strip) {
-    copy_lines(out, step, lines_of(part), part->unit, strip);
+    copy_part(out, step, part, strip);
 }
 
 // Rows a multiple of 2 KiB apart share so few sets of the first cache that a tile's would displace each other.
 const float *fx_gemm_left_in_place_f32(const FxPartF32 *part) {
     const FxMatrix *a = part->from;
-    if (a->type != FX_FLOAT32 || a->patch_rows || !is_plain(a) || a->channels % 512 == 0)
+    if (a->type != FX_FLOAT32 || part->unit != 1 || a->patch_rows || !is_plain(a) || a->channels % 512 == 0)
         return NULL;
     return (const float *)plain_line(a, part->row, part->k0);
 }
@@ -102,7 +127,7 @@ static void transpose_panel(float *out, const FxKernelF32 *kernel, const FxPartF
     const FxMatrix *b = part->from;
     const size_t nr = (size_t)kernel->nr;
     float *const values = (float *)(strip + FX_F32_STRIP_BYTES / 2);
-    if (b->type == FX_FLOAT32 && is_plain(b) && part->rows == nr) {
+    if (b->type == FX_FLOAT32 && is_plain(b) && part->rows == nr && part->unit == 1) {
         kernel->transpose(out, (const float *)plain_line(b, part->row, part->k0), (size_t)b->channels, part->k);
         return;
     }
@@ -125,7 +150,7 @@ void fx_gemm_pack_right_f32(float *panels, size_t panel, const FxKernelF32 *kern
             transpose_panel(panels, kernel, &one, strip);
             continue;
         }
-        copy_lines(panels, nr, lines_of(&one), one.unit, strip);
+        copy_part(panels, nr, &one, strip);
         for (size_t k = 0; one.rows < nr && k < one.k; k++)
             memset(panels + k * nr + one.rows, 0, (nr - one.rows) * sizeof *panels);
     }

@@ -104,18 +104,17 @@ static FxAccumulateF32 float_product(const FxProduct *p, const FxTensor *left, c
                              .bias = bias && bias->count ? bias->data : NULL};
 }
 
-// Chains of fused additions, which the plain product does at its full speed.
-static bool is_plain_f32(const FxAccumulator *acc) {
-    return acc->inner.kind == FX_ACC_FP32 && (!acc->chunk || acc->outer.kind == FX_ACC_FP32) && acc->group == 1 &&
-           acc->order != FX_ORDER_OH_OW_N;
+bool fx_layer_counts_f32(const FxAccumulator *acc) {
+    return acc->inner.kind != FX_ACC_FP32 || (acc->chunk && acc->outer.kind != FX_ACC_FP32) || acc->group != 1;
 }
 
-bool fx_layer_counts_f32(const FxAccumulator *acc) {
-    return !is_plain_f32(acc);
+// Chains of fused additions, for which the plain product needs little scratch.
+static bool is_plain_f32(const FxAccumulator *acc) {
+    return !fx_layer_counts_f32(acc) && acc->order != FX_ORDER_OH_OW_N;
 }
 
 static FxProductF32 plain_f32(const FxAccumulateF32 *p, const FxAccumulator *acc) {
-    return (FxProductF32){p->a, p->b, p->a_exponent, p->b_exponent, p->c, (size_t)acc->chunk};
+    return (FxProductF32){.a = p->a, .b = p->b, .a_exponent = p->a_exponent, .b_exponent = p->b_exponent, .c = p->c, .chunk = (size_t)acc->chunk};
 }
 
 static void run_f32(const FxLayer *l, FxProductKind kind, const FxAccumulateF32 *p, const FxTensor *sums, const FxWork *work,
@@ -129,8 +128,9 @@ static void run_f32(const FxLayer *l, FxProductKind kind, const FxAccumulateF32 
         return;
     }
     FxAccumulatorCountsF32 seen = {0};
-    fx_accumulate_f32(p, acc, l->random, work, counts ? &seen : NULL);
-    if (counts) {
+    bool counting = counts && fx_layer_counts_f32(acc);
+    fx_accumulate_f32(p, acc, l->random, work, counting ? &seen : NULL);
+    if (counting) {
         counts->overflow += seen.overflow;
         counts->swamped += seen.swamped;
     }
