@@ -280,6 +280,7 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     fx_note_choice(state, &q->scale, choice, stats.max_abs == 0);
     count_fate(s, node, site, &stats);
     fx_stats_add(&state->stats, &stats);
+    fx_stats_add(&state->last, &stats);
     if (s->config->stats_full && config->site[site].on)
         fx_quality_add(&state->quality, source->x, y, &q->grid, choice.exponent, &s->net->work);
 }

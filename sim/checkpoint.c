@@ -247,7 +247,7 @@ static int check_file(FILE *file, const char *path, FxError *err) {
     return 0;
 }
 
-static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *path, FxError *err) {
+static int read_header(Stream *s, const FxRun *run, FxMark *mark, bool fork, const char *path, FxError *err) {
     char head[sizeof magic];
     read_bytes(s, head, sizeof head);
     uint64_t version = read_number(s, 4), config = read_number(s, 4), data = read_number(s, 4), results = read_number(s, 4);
@@ -257,7 +257,7 @@ static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *pa
     uint64_t items = read_number(s, 4);
     if (memcmp(head, magic, sizeof magic) || version != VERSION)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: not a checkpoint of version %d", path, VERSION);
-    if (config != run->config_crc32)
+    if (!fork && config != run->config_crc32)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: made under another recipe (config_crc32 %08llx, now %08x); the file 'command' beside it says how it was started", path,
                        (unsigned long long)config, run->config_crc32);
     if (data != run->data.crc32)
@@ -274,26 +274,56 @@ static int read_header(Stream *s, const FxRun *run, FxMark *mark, const char *pa
     return 0;
 }
 
-static int read_item(Stream *s, const Item *it, const char *path, FxError *err) {
+// What a fork read in another type than the run's.
+typedef struct Foreign {
+    FxTensor data;
+    int layer;
+    FxSite site;
+} Foreign;
+
+static void read_elements(Stream *s, const FxTensor *t) {
+    FxTensor bits = *t;
+    bits.type = bits.type == FX_FLOAT32 ? FX_UINT32 : bits.type;
+    size_t size = fx_type_size(bits.type);
+    for (size_t i = 0; i < t->count; i++) {
+        uint64_t x = read_number(s, size), sign = UINT64_C(1) << (8 * size - 1);
+        if (bits.type != FX_UINT8 && bits.type != FX_UINT32 && size < 8 && (x & sign))
+            x |= ~(sign * 2 - 1);
+        fx_tensor_set(&bits, i, (int64_t)x);
+    }
+}
+
+// foreign: receives what has another type or count; NULL: that is an error.
+static int read_item(Stream *s, const Item *it, Foreign *foreign, const char *path, FxError *err) {
     char name[NAME] = "";
     uint64_t length = read_number(s, 4);
     if (length < NAME)
         read_bytes(s, name, length);
     uint64_t type = read_number(s, 4), count = read_number(s, 8);
     read_number(s, 4); // its own CRC: the file's has been checked
-    if (strcmp(name, it->name) || type != (uint64_t)it->data.type || count != it->data.count)
+    bool same = !strcmp(name, it->name) && type == (uint64_t)it->data.type && count == it->data.count;
+    if (same) {
+        read_elements(s, &it->data);
+        return 0;
+    }
+    bool fits = foreign && !strcmp(name, it->name) && type <= FX_FLOAT32 && (count == it->data.count || !count || !it->data.count);
+    if (!fits)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: \"%s\" of %llu where this run has %s of %zu", path, name,
                        (unsigned long long)count, it->name, it->data.count);
-    size_t size = fx_type_size(it->data.type);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t x = read_number(s, size), sign = UINT64_C(1) << (8 * size - 1);
-        FxTensor bits = it->data;
-        bits.type = bits.type == FX_FLOAT32 ? FX_UINT32 : bits.type;
-        if (bits.type != FX_UINT8 && bits.type != FX_UINT32 && size < 8 && (x & sign))
-            x |= ~(sign * 2 - 1);
-        fx_tensor_set(&bits, i, (int64_t)x);
-    }
+    foreign->data = (FxTensor){calloc(count ? count : 1, fx_type_size((FxType)type)), (FxType)type, count, 0};
+    if (!foreign->data.data)
+        return fx_fail_memory(err, path, count * fx_type_size((FxType)type));
+    read_elements(s, &foreign->data);
     return 0;
+}
+
+static void take_exponents(FxRun *run) {
+    for (int p = 0; p < run->net.product_count; p++) {
+        FxNode *node = fx_net_product(&run->net, p);
+        node->store.exponent = node->exponents[0];
+        node->momentum.exponent = node->exponents[1];
+        node->second.exponent = node->exponents[2];
+    }
 }
 
 int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError *err) {
@@ -301,10 +331,10 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
     Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
     if (!s.file)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
-    int result = check_file(s.file, path, err) || read_header(&s, run, mark, path, err) ? -1 : 0;
+    int result = check_file(s.file, path, err) || read_header(&s, run, mark, false, path, err) ? -1 : 0;
     for (int i = 0; result == 0 && i < item_count(run); i++) {
         Item it = item(run, i, packed);
-        result = read_item(&s, &it, path, err);
+        result = read_item(&s, &it, NULL, path, err);
     }
     char overrides[sizeof run->recipe.overrides] = "";
     uint64_t length = result == 0 ? read_number(&s, 4) : 0;
@@ -313,12 +343,7 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
     fclose(s.file);
     if (result == 0) {
         unpack(run, packed);
-        for (int p = 0; p < run->net.product_count; p++) {
-            FxNode *node = fx_net_product(&run->net, p);
-            node->store.exponent = node->exponents[0];
-            node->momentum.exponent = node->exponents[1];
-            node->second.exponent = node->exponents[2];
-        }
+        take_exponents(run);
         strcpy(run->recipe.overrides, overrides); // what it was started with stays in its rows
     }
     return result;
@@ -348,4 +373,78 @@ int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *fou
     if (first.text[0])
         *err = first;
     return first.text[0] ? -1 : 0;
+}
+
+// A whole file into the run; what has another type comes back in foreign, one place a layer's array.
+static int read_fork(FxRun *run, const char *path, Foreign *foreign, FxError *err) {
+    uint64_t packed[TOTALS];
+    FxMark mark;
+    Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
+    if (!s.file)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
+    int result = check_file(s.file, path, err) || read_header(&s, run, &mark, true, path, err) ? -1 : 0;
+    for (int i = 0; result == 0 && i < item_count(run); i++) {
+        Item it = item(run, i, packed);
+        int which = i ? (i - 1) % PER_LAYER : -1;
+        static const FxSite sites[PER_LAYER] = {FX_SITE_STORE, 0, 0, 0, FX_SITE_MOMENTUM, FX_SITE_SECOND, 0};
+        Foreign *place = which == 0 || which == 4 || which == 5 ? &foreign[i - 1] : NULL;
+        if (place)
+            *place = (Foreign){.layer = (i - 1) / PER_LAYER, .site = sites[which]};
+        result = read_item(&s, &it, place, path, err);
+    }
+    fclose(s.file);
+    if (result == 0)
+        unpack(run, packed);
+    return result;
+}
+
+// The step of a file, or -1 where none can be read.
+static long long step_of(const char *path) {
+    unsigned char bytes[8];
+    enum { HEADER = 8 + 5 * 4 + 2 * 8 + 4, NAMED = 4 + 6 + 4 + 8 + 4 }; // the totals come first, the step first among them
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return -1;
+    int got = fseek(f, HEADER + NAMED, SEEK_SET) == 0 && fread(bytes, 1, 8, f) == 8;
+    fclose(f);
+    return got ? (long long)get_le(bytes, 8) : -1;
+}
+
+int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char text[256], FxError *err) {
+    char path[3][PATH];
+    if (paths(path, directory, err))
+        return -1;
+    long long steps[2] = {step_of(path[0]), step_of(path[1])};
+    int file = steps[0] == (long long)step ? 0 : steps[1] == (long long)step ? 1 : -1;
+    if (file < 0 && steps[0] < 0)
+        return fx_fail(err, FX_EXIT_USAGE, "--fork %s: no checkpoint is there", directory);
+    if (file < 0)
+        return fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: its checkpoints are of step %lld%s%lld", directory, (unsigned long long)step, steps[0],
+                       steps[1] >= 0 ? " and " : "; the one before: ", steps[1]);
+    Foreign *foreign = calloc((size_t)item_count(run), sizeof *foreign);
+    if (!foreign)
+        return fx_fail_memory(err, "fork", (size_t)item_count(run) * sizeof *foreign);
+    int result = read_fork(run, path[file], foreign, err), rounded = 0;
+    const FxPhase *phase = fx_config_phase(&run->config, step);
+    if (result == 0)
+        fx_net_start_controllers(&run->net, phase);
+    for (int i = 0; i < item_count(run); i++) {
+        FxTensor *from = &foreign[i].data;
+        FxNode *node = from->data ? fx_net_product(&run->net, foreign[i].layer) : NULL;
+        int which = foreign[i].site == FX_SITE_STORE ? 0 : foreign[i].site == FX_SITE_MOMENTUM ? 1 : 2;
+        const FxTensor *to[] = {node ? &node->store : NULL, node ? &node->momentum : NULL, node ? &node->second : NULL};
+        if (result == 0 && node && from->count && to[which]->count) {
+            from->exponent = node->exponents[which];
+            fx_net_adopt(&run->net, &run->config, phase, foreign[i].layer, foreign[i].site, from);
+            node->exponents[which] = to[which]->exponent;
+            rounded++;
+        }
+        free(from->data);
+    }
+    free(foreign);
+    if (result)
+        return -1;
+    take_exponents(run);
+    snprintf(text, 256, "%.160s@%llu, %d tensors in another format\n", directory, (unsigned long long)step, rounded);
+    return 0;
 }

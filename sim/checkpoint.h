@@ -25,6 +25,11 @@ int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *fou
 // One file. Errors: exit code 5.
 int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError *err);
 
+// Everything from a checkpoint of RUN at `step`, under this run's recipe: what has another format is rounded to nearest,
+// controllers of other rules begin anew, what the other run did not keep stays 0. The data must be the same, and the net's
+// weights. text receives what was taken. Errors: exit code 5, and 2 if RUN has no checkpoint at that step.
+int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char text[256], FxError *err);
+
 // CRC-32 over the items' elements as they would be written.
 uint32_t fx_checkpoint_state_crc32(FxRun *run);
 

@@ -37,6 +37,7 @@ void fx_usage_train(FILE *out) {
     fprintf(out, "  --%-18s %s\n", "resume", "continue the run in DIR; a finished one ends at once, with its exit code");
     fprintf(out, "  --%-18s %s\n", "resume=auto", "the same, or start it where it is absent");
     fprintf(out, "  --%-18s %s\n", "force", "delete the run in DIR and start anew");
+    fprintf(out, "  --%-18s %s\n", "fork RUN@STEP", "begin with the state of RUN's checkpoint at that step, under this recipe");
     fprintf(out, "\nThe run directory gets recipe.ini, command, log.csv, stats.csv and checkpoints.\n"
                  "Exit codes: 0 done, 1 runtime or I/O, 2 usage or recipe, 3 diverged, dead or stalled, 4 data missing or\n"
                  "corrupt, 5 checkpoint does not fit, 75 stopped early and resumable.\n");
@@ -63,7 +64,7 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     FxWarnings warnings = {{0}};
     FxStatus status = FX_RUNNING;
     char command[8192], out[256];
-    if (fx_options_read(&o, argc, argv, "out resume force", err))
+    if (fx_options_read(&o, argc, argv, "out resume force fork", err))
         return -1;
     bool quiet = !strcmp(fx_recipe_text(&o.recipe, "run.quiet"), "yes");
     join_command(command, sizeof command, argc, argv);
@@ -72,10 +73,12 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     int result = fx_run_prepare(&run, &o.recipe, &warnings, err);
     if (result == 0) {
         print_warnings(&warnings);
-        result = fx_rundir_open(&dir, o.out ? o.out : out, o.existing, err);
+        result = o.fork && (o.existing == FX_EXISTING_RESUME || o.existing == FX_EXISTING_AUTO)
+                     ? fx_fail(err, FX_EXIT_USAGE, "--fork begins a run, --resume goes on with one: a forked run is resumed without --fork")
+                     : fx_rundir_open(&dir, o.out ? o.out : out, o.existing, err);
     }
     if (result == 0) {
-        FxTrainOptions options = {quiet, command, &stop_requested};
+        FxTrainOptions options = {quiet, command, o.fork, &stop_requested};
         if (!quiet)
             fprintf(stderr, "%s: recipe %s on %s, net %s, %d threads, %s\n", dir.path, run.recipe.name, run.data.name,
                     run.net.notation, run.net.work.threads, run.cpu_name);

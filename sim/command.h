@@ -20,11 +20,13 @@ extern const FxCommand fx_commands[]; // ends with a NULL name
 int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_eval(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_explain(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_stats(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_formats(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_quantize(int argc, char **argv, FxExit *exit_code, FxError *err);
 void fx_usage_train(FILE *out);
 void fx_usage_eval(FILE *out);
 void fx_usage_explain(FILE *out);
+void fx_usage_stats(FILE *out);
 void fx_usage_formats(FILE *out);
 void fx_usage_quantize(FILE *out);
 
@@ -43,10 +45,11 @@ typedef struct FxOptions {
     const char *out;
     FxExisting existing;
     const char *checkpoint; // eval
+    const char *fork;       // train: RUN@STEP
     bool diff;              // explain
 } FxOptions;
 
-// extra: options of the command beside the common ones, a string of "out resume force checkpoint diff". Errors: exit 2.
+// extra: options of the command beside the common ones, a string of "out resume force fork checkpoint diff". Errors: exit 2.
 int fx_options_read(FxOptions *options, int argc, char **argv, const char *extra, FxError *err);
 void fx_options_free(FxOptions *options);
 void fx_usage_options(FILE *out);

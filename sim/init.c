@@ -57,13 +57,26 @@ static void init_codes(FxNode *node, const FxLayerConfig *c, const FxConfig *con
     }
 }
 
+void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int layer, FxSite site, const FxTensor *from) {
+    FxNode *node = fx_net_product(net, layer);
+    FxTensor *to = site == FX_SITE_STORE ? &node->store : site == FX_SITE_MOMENTUM ? &node->momentum : &node->second;
+    FxQuantiser q = phase->layers[layer].site[site].q;
+    FxSiteState *state = &node->site[site];
+    FxStats ignored = {0};
+    if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
+        q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
+    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true};
+    FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
+    fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
+}
+
 // A store whose scale moves starts from 30 bits behind the point, one of floats from float32; both by its quantiser, to nearest.
-static int init_rounded(FxNode *node, const FxLayerConfig *c, const FxConfig *config, const FxWork *work, FxError *err) {
+static int init_rounded(FxNet *net, int layer, const FxConfig *config, FxError *err) {
+    FxNode *node = fx_net_product(net, layer);
+    const FxLayerConfig *c = &config->phases[0].layers[layer];
     bool floats = c->site[FX_SITE_STORE].q.grid.kind->has_patterns;
-    FxQuantiser q = c->site[FX_SITE_STORE].q;
     size_t n = node->store.count;
     FxTensor draws = {calloc(n, 8), floats ? FX_FLOAT32 : FX_INT64, n, floats ? 0 : -30};
-    FxStats ignored = {0};
     if (!draws.data)
         return fx_fail_memory(err, "initial weights", 8 * n);
     U128 width = half_width(30, c->init_c, node->layer.fan_in, NULL);
@@ -71,28 +84,44 @@ static int init_rounded(FxNode *node, const FxLayerConfig *c, const FxConfig *co
         fx_init_draw_f32(draws.data, rng_of(config, node), node->layer.weights, c->init_c, node->layer.fan_in);
     for (size_t i = 0; !floats && i < node->layer.weights; i++)
         fx_tensor_set(&draws, i, draw(rng_of(config, node), i, width));
-    if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
-        q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
-    FxSiteState *state = &node->site[FX_SITE_STORE];
-    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true};
-    FxScaleChoice choice = fx_tensor_cast(&cast, work, &draws, NULL, &node->store, &ignored);
-    fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
+    fx_net_adopt(net, config, &config->phases[0], layer, FX_SITE_STORE, &draws);
     free(draws.data);
     return 0;
 }
 
-static void start_controllers(FxNode *node, const FxLayerConfig *c) {
-    for (int i = 0; fx_site_info(i); i++) {
-        FxSite site = fx_site_info(i)->site;
-        const FxQuantiser *q = &c->site[site].q;
-        if (fx_site_of(site, &node->name) && c->site[site].on && q->scale.rule->start)
-            q->scale.rule->start(&q->scale, &q->grid, node->site[site].words);
-    }
+// Tells rules and their parameters apart: FNV-1a of the scale's text.
+static uint64_t rule_mark(const FxScale *scale) {
+    char text[64];
+    uint64_t mark = UINT64_C(14695981039346656037);
+    fx_scale_print(text, sizeof text, scale);
+    for (const char *p = text; *p; p++)
+        mark = (mark ^ (unsigned char)*p) * UINT64_C(1099511628211);
+    return mark;
+}
+
+void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
+    for (int p = 0; p < net->product_count; p++)
+        for (int i = 0; fx_site_info(i); i++) {
+            FxNode *node = fx_net_product(net, p);
+            FxSiteState *state = &node->site[fx_site_info(i)->site];
+            const FxSiteConfig *c = &phase->layers[p].site[fx_site_info(i)->site];
+            bool here = fx_site_of(fx_site_info(i)->site, &node->name) && c->on;
+            uint64_t mark = here ? rule_mark(&c->q.scale) : 0;
+            if (state->rule == mark)
+                continue;
+            memset(state->words, 0, sizeof state->words);
+            state->rule = mark;
+            state->chosen = 0;
+            state->exponent = 0;
+            if (here && c->q.scale.rule->start)
+                c->q.scale.rule->start(&c->q.scale, &c->q.grid, state->words);
+        }
 }
 
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
     for (int p = 0; p < net->product_count; p++)
-        start_controllers(fx_net_product(net, p), &config->phases[0].layers[p]);
+        memset(fx_net_product(net, p)->site, 0, sizeof fx_net_product(net, p)->site);
+    fx_net_start_controllers(net, &config->phases[0]);
     return fx_net_draw(net, config, err);
 }
 
@@ -112,7 +141,7 @@ int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err) {
             init_codes(node, c, config, &codes);
             fx_multiply_add_f32(&node->store, (FxScalar){1 << 14, -14}, &codes, NULL, &net->work);
             free(codes.data);
-        } else if (init_rounded(node, c, config, &net->work, err)) {
+        } else if (init_rounded(net, p, config, err)) {
             return -1;
         }
     }

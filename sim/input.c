@@ -133,5 +133,6 @@ void fx_input_codes(const FxStep *s, FxTensor *codes) {
     state->exponent = codes->exponent;
     state->chosen = 1;
     fx_stats_add(&state->stats, &stats);
+    fx_stats_add(&state->last, &stats);
     s->totals->saturated += stats.saturated;
 }

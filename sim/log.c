@@ -197,10 +197,10 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
 
 // -- stats.csv
 
-static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, const FxNode *node, const char *site) {
+static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t step, const FxNode *node, const char *site) {
     cell(r, "%s", dir->run_id);
-    cell_count(r, run->step / run->config.steps_per_epoch);
-    cell_count(r, run->step);
+    cell_count(r, step / run->config.steps_per_epoch);
+    cell_count(r, step);
     cell(r, "%s", node->name.name);
     cell(r, "%d", node->id);
     cell(r, "%s", node->name.kind);
@@ -213,44 +213,71 @@ static void blanks(Row *r, int n) {
         cell(r, "%s", "");
 }
 
-static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo *site, FxError *err) {
-    FxSiteState *state = &node->site[site->site];
-    const FxSiteConfig *config = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].site[site->site];
-    FxStats *s = &state->stats;
+// A site's row at `step`, updates done.
+static void site_row(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t step, const FxNode *node, const FxSiteInfo *site,
+                     const FxSiteState *state) {
+    const FxSiteConfig *config = &fx_config_phase(&run->config, step ? step - 1 : 0)->layers[node->id - 1].site[site->site];
+    const FxStats *s = &state->stats;
+    const FxQuality *quality = &state->quality;
+    double full[] = {fx_quality_mean(quality), fx_quality_l2(quality), fx_quality_sqnr_db(quality), fx_quality_cosine(quality), fx_quality_bias(quality)};
     char grid[64], scale[40], rounding[64];
-    Row r = {.used = 0};
-    if (!config->on || (site->parent && !config->is_set) || s->n == 0)
-        return 0;
     fx_grid_print(grid, sizeof grid, &config->q.grid);
     fx_scale_print(scale, sizeof scale, &config->q.scale);
     fx_rounding_print(rounding, sizeof rounding, &config->q.rounding);
-    const FxQuality *quality = &state->quality;
-    double full[] = {fx_quality_mean(quality), fx_quality_l2(quality), fx_quality_sqnr_db(quality), fx_quality_cosine(quality), fx_quality_bias(quality)};
-    double crest = fx_quality_crest(quality);
-    start_stats(&r, dir, run, node, site->name);
-    cell(&r, "%s@%s", grid, scale);
-    cell(&r, "%s", rounding);
+    start_stats(r, dir, run, step, node, site->name);
+    cell(r, "%s@%s", config->on ? grid : "none", scale);
+    cell(r, "%s", rounding);
     if (state->chosen)
-        cell(&r, "%lld", (long long)state->exponent);
+        cell(r, "%lld", (long long)state->exponent);
     else
-        blanks(&r, 1);
+        blanks(r, 1);
     const uint64_t counts[] = {state->exponent_moves, s->n, s->saturated, s->underflowed, s->zeros_in, s->zeros_out, s->nonfinite, s->at_limit, s->masked};
     for (int i = 0; i < (int)(sizeof counts / sizeof counts[0]); i++)
-        cell_count(&r, counts[i]);
+        cell_count(r, counts[i]);
     if (site->site == FX_SITE_STORE)
-        cell_count(&r, state->changed);
+        cell_count(r, state->changed);
     else
-        blanks(&r, 1);
-    cell_number(&r, ldexp((double)s->max_abs, (int)s->max_exponent));
+        blanks(r, 1);
+    cell_number(r, ldexp((double)s->max_abs, (int)s->max_exponent));
     for (int i = 0; i < 5; i++)
-        cell_measured(&r, full[i], i >= 2);
-    blanks(&r, 3);
-    cell_measured(&r, crest, true);
-    blanks(&r, 1);
+        cell_measured(r, full[i], i >= 2);
+    blanks(r, 3);
+    cell_measured(r, fx_quality_crest(quality), true);
+    blanks(r, 1);
+}
+
+static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo *site, FxError *err) {
+    FxSiteState *state = &node->site[site->site];
+    const FxSiteConfig *config = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].site[site->site];
+    Row r = {.used = 0};
+    bool shown = site->site == FX_SITE_STORE || config->on; // an unrounded store still changes
+    if (!shown || (site->parent && !config->is_set) || state->stats.n == 0)
+        return 0;
+    site_row(&r, dir, run, run->step, node, site, state);
     state->stats = (FxStats){0};
     state->quality = (FxQuality){0};
     state->exponent_moves = state->changed = 0;
     return finish(dir, dir->stats, "stats.csv", &r, err);
+}
+
+int fx_last_write(const FxRunDir *dir, const FxRun *run, FxError *err) {
+    FILE *file = fx_rundir_create(dir, "last.csv", err);
+    if (!file)
+        return -1;
+    int failed = fprintf(file, "%s\n", fx_stats_header) < 0;
+    for (uint64_t step = run->last.first; step < run->last.next; step++)
+        for (int layer = 0; layer < run->net.product_count; layer++)
+            for (int line = 0; fx_site_info(line); line++) {
+                const FxLastSite *seen = fx_last_site(&run->last, step, layer, line);
+                FxSiteState state = {.stats = seen->stats, .exponent = seen->exponent, .chosen = seen->chosen, .changed = seen->changed};
+                Row r = {.used = 0};
+                if (seen->stats.n == 0)
+                    continue;
+                site_row(&r, dir, run, step + 1, fx_net_product(&run->net, layer), fx_site_info(line), &state);
+                failed |= fprintf(file, "%s\n", r.text) < 0;
+            }
+    failed |= fclose(file) != 0;
+    return failed ? fx_fail(err, FX_EXIT_RUNTIME, "%s/last.csv: cannot be written: %s", dir->path, strerror(errno)) : 0;
 }
 
 static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kind, FxError *err) {
@@ -262,7 +289,7 @@ static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kin
         return 0;
     fx_policy_print(policy, sizeof policy, &acc->inner);
     snprintf(site, sizeof site, "accumulator.%s", fx_product_names[kind]);
-    start_stats(&r, dir, run, node, site);
+    start_stats(&r, dir, run, run->step, node, site);
     cell(&r, "%s", policy);
     blanks(&r, 18); // from rounding to bias_ulp
     const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;

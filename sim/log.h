@@ -21,4 +21,7 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err);
 // One row for each site of each layer, then zeroes what they counted.
 int fx_stats_write(FxRunDir *dir, FxRun *run, FxError *err);
 
+// last.csv: rows as stats.csv, one for each site and each of the last steps. Errors: exit code 1.
+int fx_last_write(const FxRunDir *dir, const FxRun *run, FxError *err);
+
 #endif

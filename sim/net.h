@@ -19,7 +19,10 @@ typedef struct FxSiteState {
     uint64_t exponent_moves;
     uint64_t changed;       // store: codes that differ from the step before
     int64_t words[FX_AUTOFLEX_WORDS]; // of a controller
+    uint64_t rule;          // which rule they belong to
     FxQuality quality;      // stats.kind = full
+    FxStats last;           // of the last step alone
+    uint64_t last_changed;
 } FxSiteState;
 
 typedef struct FxNode {
@@ -82,6 +85,12 @@ int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError
 // Controllers at their start and the initial weights; the weights alone. Errors: exit code 1.
 int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err);
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err);
+
+// Controllers whose rule is not the one that their words belong to begin anew: at the start, and in a fork.
+void fx_net_start_controllers(FxNet *net, const FxPhase *phase);
+
+// store, momentum or second = from, rounded to nearest by the site's quantiser.
+void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int layer, FxSite site, const FxTensor *from);
 
 // x[i] = (2 * word i + 1 - 2^32) * 2^-32 * sqrt(init_c / fan_in), from float64, rounded once.
 void fx_init_draw_f32(void *x, FxRng rng, size_t n, int init_c, size_t fan_in);

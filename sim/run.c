@@ -73,6 +73,8 @@ static int prepare(FxRun *run, int wide, FxWarnings *warnings, FxError *err) {
         return -1;
     if (run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.mean, run->config.std, &run->data, err))
         return -1;
+    if (fx_last_init(&run->last, run->net.product_count, err))
+        return -1;
     run->loss_scale = fx_loss_scale_start(&run->config.loss_scaling);
     return fx_net_init(&run->net, &run->config, err);
 }
@@ -93,6 +95,7 @@ int fx_run_prepare_wide(FxRun *run, FxRecipe *recipe, int wide, FxWarnings *warn
 }
 
 void fx_run_free(FxRun *run) {
+    fx_last_free(&run->last);
     fx_feed_free(&run->feed);
     fx_net_free(&run->net);
     fx_config_free(&run->config);
@@ -147,6 +150,7 @@ void fx_run_step(FxRun *run) {
     run->totals.answers.loss = 0;
     fx_step_train(&step);
     run->last_scale = step.loss_scale;
+    fx_last_note(&run->last, &run->net, run->step);
     fx_loss_scale_move(&run->loss_scale, &run->config.loss_scaling, fired);
     add_loss(run, &before, output_exponent(run, run->step));
     run->step++;

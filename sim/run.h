@@ -3,6 +3,7 @@
 #define FX_RUN_H
 
 #include "sim/feed.h"
+#include "sim/last_steps.h"
 #include "sim/step.h"
 
 #include <signal.h>
@@ -27,6 +28,7 @@ typedef struct FxRun {
     FxScalar last_scale;    // of the last one
     uint64_t step;       // updates done
     uint64_t images;     // training images seen since the run's start
+    FxLastSteps last;
     uint32_t config_crc32;
     char cpu_name[24];
 } FxRun;

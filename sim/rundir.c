@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 // command last: while it is there, what is left is a run's.
-static const char *const own_files[] = {"recipe.ini", "log.csv", "stats.csv", "checkpoint", "checkpoint.previous", "checkpoint.new",
-                                        "recipe.ini.new", "command.new", "command"};
+static const char *const own_files[] = {"recipe.ini", "log.csv", "stats.csv", "last.csv", "parent", "checkpoint", "checkpoint.previous", "checkpoint.new",
+                                        "recipe.ini.new", "parent.new", "command.new", "command"};
 enum { OWN_FILES = sizeof own_files / sizeof own_files[0], PATH = FX_DIRECTORY + 64 };
 
 static void join(char out[PATH], const FxRunDir *dir, const char *name) {
@@ -154,6 +154,15 @@ int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxE
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be written: %s", path, strerror(why ? why : EIO));
     }
     return 0;
+}
+
+FILE *fx_rundir_create(const FxRunDir *dir, const char *name, FxError *err) {
+    char path[PATH];
+    join(path, dir, name);
+    FILE *f = fopen(path, "wb");
+    if (!f)
+        fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", path, strerror(errno));
+    return f;
 }
 
 static int open_csv(FILE **file, const FxRunDir *dir, const char *name, uint64_t length, const char *header, FxError *err) {

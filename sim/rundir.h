@@ -33,6 +33,9 @@ void fx_rundir_close(FxRunDir *dir);
 // Writes DIR/name by way of a temporary file.
 int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxError *err);
 
+// A file of the run, to be written and closed by the caller. Errors: exit code 1, NULL.
+FILE *fx_rundir_create(const FxRunDir *dir, const char *name, FxError *err);
+
 // Whether a run without a checkpoint may start anew: not where rows behind row 0 would be lost. Errors: exit code 5.
 int fx_rundir_check_start(const FxRunDir *dir, FxError *err);
 

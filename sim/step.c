@@ -271,12 +271,22 @@ static void backward_product(const FxStep *s, FxNode *node) {
     hand_down(s, node, &dx);
 }
 
+static void forget_last_step(FxNet *net) {
+    for (int p = 0; p < net->product_count; p++)
+        for (int i = 0; fx_site_info(i); i++) {
+            FxSiteState *state = &fx_net_product(net, p)->site[fx_site_info(i)->site];
+            state->last = (FxStats){0};
+            state->last_changed = 0;
+        }
+}
+
 void fx_step_train(const FxStep *step) {
     bool fired = false;
     FxStep with = *step; // the trigger is of one step
     const FxStep *s = &with;
     FxNet *net = s->net;
     with.fired = &fired;
+    forget_last_step(net);
     FxTensor sums = forward(s);
     FxTensor e = net->loss_error;
     e.count = sums.count;

@@ -82,7 +82,7 @@ static FxStatus judge(const FxRun *run) {
     bool dead = false;
     if (fx_run_diverged(run))
         return FX_DIVERGED;
-    if (run->step == 0 || run->step % run->config.steps_per_epoch)
+    if (run->totals.images == 0 || run->step % run->config.steps_per_epoch) // nothing trained yet, or a part
         return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
     for (int p = 0; p < run->net.product_count; p++) {
         const FxNode *node = fx_net_product(&run->net, p);
@@ -130,6 +130,8 @@ static int write_row(Training *t, FxStatus *status, bool *written) {
     row.seconds = now() - t->row_start;
     if (fx_log_write(t->dir, run, &row, t->err) ||
         (stats_due(run, run->step % run->config.steps_per_epoch == 0, *status != FX_RUNNING) && fx_stats_write(t->dir, run, t->err)))
+        return -1;
+    if (fx_status_exit(*status) == FX_EXIT_FAILED_RUN && fx_last_write(t->dir, run, t->err))
         return -1;
     show_row(t, &row);
     reset_counts(run);
@@ -189,11 +191,29 @@ static int loop(Training *t, FxStatus *status) {
     return 0;
 }
 
+// RUN@STEP: its state into this run, and who the parent is into DIR/parent.
+static int fork_from(Training *t) {
+    char directory[FX_DIRECTORY], text[256];
+    const char *fork = t->options->fork, *at = strrchr(fork, '@');
+    size_t length = at ? (size_t)(at - fork) : 0;
+    if (!at || length == 0 || length >= sizeof directory || !at[1] || strspn(at + 1, "0123456789") != strlen(at + 1) || strlen(at) > 18)
+        return fx_fail(t->err, FX_EXIT_USAGE, "--fork %.80s: write RUN@STEP, as runs/wage-s1@4680", fork);
+    memcpy(directory, fork, length);
+    directory[length] = 0;
+    if (fx_checkpoint_fork(t->run, directory, strtoull(at + 1, NULL, 10), text, t->err))
+        return -1;
+    if (t->run->step >= t->run->config.total_steps)
+        return fx_fail(t->err, FX_EXIT_USAGE, "--fork %.80s: this run ends at step %llu; more epochs are needed", fork,
+                       (unsigned long long)t->run->config.total_steps);
+    t->row_images = t->run->images;
+    return fx_rundir_write(t->dir, "parent", text, t->err);
+}
+
 static int start(Training *t, FxStatus *status) {
     FxRun *run = t->run;
     size_t size = fx_recipe_write(NULL, 0, &run->recipe, true) + 1;
     char *text = malloc(size);
-    bool written, stopped;
+    bool written, stopped = false;
     if (!text)
         return fx_fail_memory(t->err, "recipe", size);
     fx_recipe_write(text, size, &run->recipe, true);
@@ -201,7 +221,9 @@ static int start(Training *t, FxStatus *status) {
     int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) ||
                  fx_rundir_write(t->dir, "recipe.ini", text, t->err);
     free(text);
-    if (result || fx_rundir_open_csv(t->dir, 0, 0, t->err) || fx_ranges_find(run, t->options->stop, &stopped, t->err))
+    if (result || (t->options->fork && fork_from(t)) || fx_rundir_open_csv(t->dir, 0, 0, t->err))
+        return -1;
+    if (!t->options->fork && fx_ranges_find(run, t->options->stop, &stopped, t->err))
         return -1;
     if (stopped)
         return stop(t, false, status);

@@ -8,6 +8,7 @@
 typedef struct FxTrainOptions {
     bool quiet;
     const char *command;                 // for DIR/command
+    const char *fork;                    // "RUN@STEP": all state from there; NULL: from the start
     const volatile sig_atomic_t *stop;   // set by SIGINT, SIGTERM
 } FxTrainOptions;
 

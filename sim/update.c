@@ -70,8 +70,11 @@ static void update_by_steps(const FxStep *s, FxNode *node) {
     }
     for (size_t t = 0; t < tasks; t++) {
         fx_stats_add(&gradient->stats, &counts[t].gradient);
+        fx_stats_add(&gradient->last, &counts[t].gradient);
         fx_stats_add(&store->stats, &counts[t].store);
+        fx_stats_add(&store->last, &counts[t].store);
         store->changed += counts[t].changed;
+        store->last_changed += counts[t].changed;
         s->totals->store_changed += counts[t].changed;
         s->totals->saturated += counts[t].gradient.saturated + counts[t].store.saturated;
     }
@@ -139,6 +142,7 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     node->store.exponent = next.exponent;
     node->site[FX_SITE_STORE].stats.saturated += seen.saturated;
     node->site[FX_SITE_STORE].changed += seen.masked;
+    node->site[FX_SITE_STORE].last_changed += seen.masked;
     s->totals->saturated += seen.saturated;
     s->totals->store_changed += seen.masked;
 }
