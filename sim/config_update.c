@@ -65,7 +65,7 @@ static int check_lsb(const Resolver *r, const FxPhase *phase, const char *text) 
 // When the item that rules at `step` gives way: at the next milestone behind it.
 static void set_span(FxRate *rate, const FxSchedule *schedule, const FxScheduleItem *item, const FxConfig *c) {
     rate->start = item == schedule->item ? 0 : fx_schedule_step(item, c->steps_per_epoch);
-    rate->stop = c->total_steps;
+    rate->stop = c->epochs * c->steps_per_epoch; // run.max-steps cuts a run, it does not shorten its schedules
     for (const FxScheduleItem *next = item + 1; next < schedule->item + schedule->count; next++) {
         uint64_t step = fx_schedule_step(next, c->steps_per_epoch);
         rate->stop = step > rate->start && step < rate->stop ? step : rate->stop;

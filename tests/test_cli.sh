@@ -457,7 +457,7 @@ test_help() {
     done
     for option in $(sed -n 's/^  --\([^ ]*\).*/\1/p' help.train); do
         case $option in
-            net) value=10 ;; loss) value=sse ;; bias) value=no ;; data) value=digits ;; batch) value=64 ;; drop-last) value=no ;;
+            net) value=10 ;; loss) value=sse ;; bias) value=no ;; fork) continue ;; data) value=digits ;; batch) value=64 ;; drop-last) value=no ;;
             augment) value='pad:1 crop' ;; epochs) value=1 ;; max-steps) value=1 ;; validation) value=10 ;; seed) value=7 ;;
             threads) value=1 ;; cpu) value=scalar ;; checkpoint-every) value=1s ;; stretch) value=0.004 ;;
             quiet | resume | resume=auto | force | out) continue ;;  # above
