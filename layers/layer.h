@@ -36,6 +36,7 @@ typedef struct FxLayerOps {
     // dw: of the weight's shape, summed over the batch. NULL: no weights.
     void (*backward_weights)(const FxLayer *layer, const FxTensor *x, const FxTensor *e, const FxTensor *dw, const FxWork *work,
                              FxAccumulatorCounts *counts);
+    const char *saved; // what a map keeps in layer->saved, for traces
 } FxLayerOps;
 
 struct FxLayer {
@@ -47,11 +48,13 @@ struct FxLayer {
     size_t weights, fan_in;
     FxTensor weight;                     // operand: codes or float32
     FxTensor bias;                       // added to the forward sums, one a channel; count 0: none. Float32 where the sums are
-    const FxRandom *random;              // of the accumulators of float sums; NULL: they draw nothing
+    const FxRandom *random;              // of the accumulators of float sums, and of dropout
     FxAccumulator accumulator[FX_PRODUCTS];
     uint64_t max_product[FX_PRODUCTS];   // largest magnitude of one product
     FxTensor saved;                      // pool: place of the winner in its window, uint8; relu: 1 where x > 0, uint8
     bool in_place;                       // y may be x
+    uint64_t first_word;                 // dropout: element whose word is the first; a second one behind a product: 2^40
+    int gain;                            // of a map of integers: what it adds to the exponent, forward and backward
 };
 
 const FxLayerOps *fx_layer_ops(int i); // NULL past the last
@@ -72,6 +75,6 @@ size_t fx_layer_scratch(const FxLayer *layer, FxProductKind kind, int images, co
 FxProduct fx_layer_product(const FxLayer *layer, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
                            const FxTensor *sums);
 
-extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_sse_ops, fx_softmax_ops, fx_niti_ops;
+extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_dropout_ops, fx_sse_ops, fx_softmax_ops, fx_niti_ops;
 
 #endif

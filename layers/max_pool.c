@@ -111,4 +111,4 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
 }
 
 const FxLayerOps fx_max_pool_ops = {"MP", "max-pool", FX_ROLE_MAP, false, "MPk[pP][sS]: maximum over k x k", plan,
-                                    forward, backward_data, NULL};
+                                    forward, backward_data, NULL, "pool.argmax"};

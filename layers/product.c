@@ -179,6 +179,6 @@ static void backward_weights(const FxLayer *l, const FxTensor *x, const FxTensor
 }
 
 const FxLayerOps fx_conv_ops = {"C", "conv", FX_ROLE_PRODUCT, true, "[n]C[k][pP][sS]: n filters k x k", conv_plan,
-                                forward, backward_data, backward_weights};
+                                forward, backward_data, backward_weights, NULL};
 const FxLayerOps fx_fc_ops = {"FC", "fc", FX_ROLE_PRODUCT, true, "nFC: n outputs, fully connected", fc_plan,
-                              forward, backward_data, backward_weights};
+                              forward, backward_data, backward_weights, NULL};

@@ -78,4 +78,4 @@ static void backward_data(const FxLayer *l, const FxTensor *e, const FxTensor *d
 }
 
 const FxLayerOps fx_relu_ops = {"R", "relu", FX_ROLE_MAP, false, "R: rectifier, where it is not implied", plan,
-                                forward, backward_data, NULL};
+                                forward, backward_data, NULL, "relu.mask"};

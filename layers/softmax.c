@@ -128,5 +128,5 @@ void fx_softmax_niti(const FxTensor *out, const uint8_t *labels, int classes, co
     fx_answers_count(out, labels, classes, answers);
 }
 
-const FxLayerOps fx_softmax_ops = {"SMX", "softmax", FX_ROLE_LOSS, true, "nSMX: n outputs, softmax cross-entropy", plan, NULL, NULL, NULL};
-const FxLayerOps fx_niti_ops = {"NITI", "niti", FX_ROLE_LOSS, true, "nNITI: n outputs, NITI's cross-entropy of 8-bit codes", plan, NULL, NULL, NULL};
+const FxLayerOps fx_softmax_ops = {"SMX", "softmax", FX_ROLE_LOSS, true, "nSMX: n outputs, softmax cross-entropy", plan, NULL, NULL, NULL, NULL};
+const FxLayerOps fx_niti_ops = {"NITI", "niti", FX_ROLE_LOSS, true, "nNITI: n outputs, NITI's cross-entropy of 8-bit codes", plan, NULL, NULL, NULL, NULL};

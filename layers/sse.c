@@ -40,4 +40,4 @@ void fx_sse(const FxTensor *out, const uint8_t *labels, int classes, int64_t one
     fx_answers_count(out, labels, classes, answers);
 }
 
-const FxLayerOps fx_sse_ops = {"SSE", "sse", FX_ROLE_LOSS, true, "nSSE: n outputs, sum of squared errors", plan, NULL, NULL, NULL};
+const FxLayerOps fx_sse_ops = {"SSE", "sse", FX_ROLE_LOSS, true, "nSSE: n outputs, sum of squared errors", plan, NULL, NULL, NULL, NULL};

@@ -163,6 +163,15 @@ static int plan_map(const Planner *p, int i) {
     int n = net->count, backward = 2 * n - i;
     size_t out = fx_shape_count(node->layer.out);
     FxType type = input ? input->y.type : net->image_codes.type;
+    if (node->layer.ops == &fx_dropout_ops && !node->id)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s before the first product", node->layer.ops->name);
+    for (int j = net->products[node->id ? node->id - 1 : 0]; node->layer.ops == &fx_dropout_ops && j < i; j++)
+        node->layer.first_word += net->nodes[j].layer.ops == &fx_dropout_ops ? UINT64_C(1) << 40 : 0;
+    if (node->layer.ops == &fx_dropout_ops && type != FX_FLOAT32) {
+        node->layer.gain = 1;
+        if (node->layer.kernel != 50)
+            return fx_fail(p->err, FX_EXIT_USAGE, "DO%d: dropout of integers is DO50, whose factor is a power of two", node->layer.kernel);
+    }
     if (tensor(p, &node->layer.saved, FX_UINT8, out, i, backward))
         return -1;
     if (node->layer.in_place && input) { // pointers follow once memory is there

@@ -102,13 +102,26 @@ static void forward_product(const FxStep *s, FxNode *node, FxTensor *input) {
     *input = y;
 }
 
+// Always 32-bit lanes of Philox.
+static FxRandom dropout_random(const FxStep *s, const FxNode *node) {
+    FxRandom random = fx_step_random(s, node, FX_ROLE_DROPOUT);
+    random.source = fx_random_source(0);
+    random.lane_bits = 32;
+    return random;
+}
+
 static void forward_map(const FxStep *s, FxNode *node, FxTensor *input) {
     FxTensor y = first_images(&node->y, node->layer.out, s->images);
     FxTensor saved = first_images(&node->layer.saved, node->layer.out, s->images);
-    node->y.exponent = y.exponent = input->exponent;
-    node->layer.ops->forward(&node->layer, input, &y, &s->net->work, NULL);
-    trace(s, node->id, node->layer.ops->name, &y);
-    trace(s, node->id, node->layer.in_place ? "relu.mask" : "pool.argmax", &saved);
+    FxRandom random = dropout_random(s, node);
+    FxLayer layer = node->layer;
+    if (layer.ops == &fx_dropout_ops && s->evaluation) // the identity: it works in place
+        return;
+    layer.random = &random;
+    node->y.exponent = y.exponent = input->exponent + layer.gain;
+    layer.ops->forward(&layer, input, &y, &s->net->work, NULL);
+    trace(s, node->id, layer.ops->name, &y);
+    trace(s, node->id, layer.ops->saved, &saved);
     *input = y;
 }
 
@@ -208,7 +221,7 @@ static int to_owner(const FxStep *s, FxNode *map, const FxNode *owner, FxTensor 
         const FxNode *input = &net->nodes[n->input];
         FxTensor below = first_images(copy ? &input->e_grad : &input->e, n->layer.in, s->images);
         n->layer.ops->backward_data(&n->layer, &e, &below, &net->work, NULL);
-        below.exponent = e.exponent;
+        below.exponent = e.exponent + n->layer.gain;
         e = below;
     }
     return e.exponent;

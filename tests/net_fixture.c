@@ -39,7 +39,7 @@ int net_try(NetFixture *f, const NetSetup *setup, FxError *err) {
     for (int i = 0; i < NET_OVERRIDES && setup->overrides[i]; i++)
         if (fx_recipe_override(&f->recipe, setup->overrides[i], "test", err))
             goto failed;
-    if (fx_net_build(&f->net, setup->net, f->data, setup->batch, "sse", err))
+    if (fx_net_build(&f->net, setup->net, f->data, setup->batch, fx_recipe_text(&f->recipe, "run.loss"), err))
         goto failed;
     assert_true(f->net.product_count <= LAYERS);
     fx_net_names(&f->net, names);
