@@ -1,7 +1,7 @@
 // Speed of fx_gemm in GMAC/s, on one and two threads: plain products side by side with oneDNN's
 // dnnl_gemm_s8s8s32 where it is installed (-DFX_HAVE_DNNL), then the products of real convolutions and fully
 // connected layers with their im2col included. A figure is the median of nine; the two libraries take turns.
-// Results are compared before anything is timed. Usage: bench_gemm [plain|net]...
+// Results are compared before anything is timed. Usage: bench_gemm [plain|wide|net]...
 #include "bench/peak.h"
 #include "formats/cpu.h"
 #include "layers/gemm.h"
@@ -263,6 +263,47 @@ static void time_conv(const Conv *v, unsigned cpu, const double *peaks) {
     free(w);
 }
 
+// 16 x 16 and 8 x 16 bits into 64-bit sums, the shapes of `plain`.
+static void time_wide(const Shape *s, int kind, FxType left, unsigned cpu) {
+    size_t x_count = (size_t)s->m * (size_t)s->k, y_count = (size_t)(kind == 2 ? s->m : s->k) * (size_t)s->n;
+    int8_t *x = random_codes(x_count * fx_type_size(left)), *y = random_codes(y_count * sizeof(int16_t));
+    Timed t = {.product = {.a = fx_matrix_plain(x, left, s->m, s->k, kind == 2), .c_type = FX_INT64}};
+    t.product.b = fx_matrix_plain(y, FX_INT16, kind == 0 ? s->k : kind == 1 ? s->n : s->m, kind == 1 ? s->k : s->n, kind != 1);
+    t.m = fx_matrix_rows(&t.product.a), t.n = fx_matrix_rows(&t.product.b), t.k = fx_matrix_k(&t.product.a);
+    t.product.c = allocate(t.m * t.n * sizeof(int64_t));
+    const double macs = (double)t.m * (double)t.n * (double)t.k * 1e-9;
+    printf("%-12s %-9s %6zu x %6zu x %4zu %s x int16", s->name, kinds[kind], t.m, t.k, t.n, fx_type_name(left));
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        double ours[ROUNDS];
+        t.work = (FxWork){.threads = threads, .cpu = cpu};
+        t.work.scratch_size = fx_gemm_scratch(&t.product, &t.work);
+        t.work.scratch = allocate(t.work.scratch_size);
+        run_ours(&t);
+        for (size_t i = 0; i < 20; i++) { // against the definition
+            size_t row = i * 7919 % t.m, column = i * 104729 % t.n;
+            int64_t sum = 0;
+            for (size_t k = 0; k < t.k; k++) {
+                size_t a = kind == 2 ? k * (size_t)s->k + row : row * (size_t)s->k + k;
+                size_t b = kind == 1 ? column * (size_t)s->k + k : k * (size_t)s->n + column;
+                sum += (int64_t)(left == FX_INT8 ? x[a] : ((int16_t *)(void *)x)[a]) * ((int16_t *)(void *)y)[b];
+            }
+            if (((int64_t *)t.product.c)[row * t.n + column] != sum) {
+                fprintf(stderr, "bench_gemm: %s, wide: wrong sums\n", s->name);
+                exit(1);
+            }
+        }
+        for (int i = 0; i < ROUNDS; i++)
+            ours[i] = seconds_of(run_ours, &t, 1);
+        printf(" | %6.1f GMAC/s", macs / fx_bench_median(ours, ROUNDS));
+        free(t.work.scratch);
+    }
+    printf("\n");
+    fflush(stdout);
+    free(t.product.c);
+    free(x);
+    free(y);
+}
+
 static bool wanted(int argc, char **argv, const char *section) {
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], section))
@@ -288,6 +329,13 @@ int main(int argc, char **argv) {
             printf("ours / oneDNN on %d thread%s: geometric mean %.3f, worst %.2f\n", t + 1, t ? "s" : "",
                    exp(log_sum[t] / compared), worst[t]);
 #endif
+    }
+    if (wanted(argc, argv, "wide")) {
+        printf("\nproducts of 16 bits into 64-bit sums; one thread | two threads\n");
+        for (int i = 3; i < SHAPES; i++)
+            for (int kind = 0; kind < KINDS; kind++)
+                time_wide(&shapes[i], kind, FX_INT16, cpu);
+        time_wide(&shapes[4], 0, FX_INT8, cpu);
     }
     if (wanted(argc, argv, "net")) {
         printf("\nproducts of layers, batch %d, im2col included: time, GMAC/s, share of the peak\n", BATCH);

@@ -59,7 +59,7 @@ static void prepare(FxRun *run, const FxDataset *data, const Case *c) {
     snprintf(batch, sizeof batch, "run.batch=%d", c->batch);
     run->data = *data;
     if (fx_recipe_load(&run->recipe, c->recipe, &err) || fx_recipe_override(&run->recipe, batch, "-s", &err) ||
-        fx_cpu_parse(&cpu, "auto", &err) || fx_net_build(&run->net, c->notation, data, c->batch, "sse", &err))
+        fx_cpu_parse(&cpu, "auto", &err) || fx_net_build(&run->net, c->notation, data, c->batch, fx_recipe_text(&run->recipe, "run.loss"), &err))
         die(&err);
     FxLayerName *names = calloc((size_t)run->net.product_count, sizeof *names);
     fx_net_names(&run->net, names);
@@ -125,7 +125,51 @@ static void time_pair(const FxDataset *data, const char *recipe, const char *not
         time_case(data, &c, peaks[c.threads], crc);
 }
 
+// Images a second of every recipe on LeNet, and its share of fp32's.
+static void time_recipes(const FxDataset *data) {
+    printf("%-20s %12s %12s %12s %12s\n", "recipe, lenet", "1 thread", "of fp32", "2 threads", "of fp32");
+    double fp32[3] = {0};
+    const char *name = "fp32"; // first: the others are its share
+    for (int i = -1; i < 0 || fx_recipe_name(i); i++) {
+        name = i < 0 ? "fp32" : fx_recipe_name(i);
+        if (i >= 0 && !strcmp(name, "fp32"))
+            continue;
+        uint32_t crc[3];
+        printf("%-20s", name);
+        for (int threads = 1; threads <= 2; threads++) {
+            FxRun run;
+            double seconds[SAMPLES];
+            Case c = {name, "lenet", 128, threads};
+            prepare(&run, data, &c);
+            for (int k = 0; k < CHECKED_STEPS; k++)
+                fx_run_step(&run);
+            crc[threads] = fx_run_weights_crc32(&run);
+            if (crc[threads] != crc[1]) {
+                fprintf(stderr, "bench_step: %s: other weights than on one thread\n", name);
+                exit(1);
+            }
+            for (int s = 0; s < SAMPLES; s++) {
+                double start = fx_bench_now();
+                fx_run_step(&run);
+                seconds[s] = fx_bench_now() - start;
+            }
+            double rate = c.batch / fx_bench_median(seconds, SAMPLES);
+            fp32[threads] = i < 0 ? rate : fp32[threads];
+            printf(" %12.0f %10.0f %%", rate, 100 * rate / fp32[threads]);
+            fflush(stdout);
+            release(&run);
+        }
+        printf("\n");
+    }
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "recipes")) {
+        FxDataset images = synthetic(28, 28, 1, 2048, 16);
+        time_recipes(&images);
+        fx_dataset_free(&images);
+        return 0;
+    }
     bool quick = argc > 1 && !strcmp(argv[1], "quick");
     unsigned cpu = fx_cpu_detect();
     double peaks[3] = {0, fx_bench_peak(cpu, 1), fx_bench_peak(cpu, 2)};
