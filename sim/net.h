@@ -40,6 +40,7 @@ typedef struct FxNode {
     FxTensor weight_back;   // copy of layer.weight for the error product
     FxTensor pass;          // clip mask of the activation quantiser, 1 = passes, uint8; no data: none
     FxTensor dx, dw;        // sums of the error and gradient products; behind dw the bias's gradient
+    FxTensor db;            // of integers: the bias's gradient in its own unit
     FxTensor g;             // Q_gradient(dw); no data: the update rounds dw itself (rate-unit = lsb)
     bool updates_integers;  // the optimiser's sums are exact integers, else float32
     int alpha;              // log2 of WAGE's layer constant

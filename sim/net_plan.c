@@ -131,7 +131,9 @@ static int plan_product(const Planner *p, int index) {
     FxType sums[FX_PRODUCTS], error;
     if (fx_check_operands(p, index) || error_type(p, index, &error, &max_error) ||
         tensor(p, &l->weight, fx_carrier(p->config, index, FX_SITE_WEIGHT, NULL), l->weights, 0, FX_FOREVER) ||
-        tensor(p, &l->bias, FX_FLOAT32, p->config->bias ? (size_t)l->out.c : 0, 0, FX_FOREVER) ||
+        tensor(p, &l->bias, fx_product_is_float(p->config, index, FX_FORWARD) ? FX_FLOAT32 : fx_carrier(p->config, index, FX_SITE_BIAS, NULL),
+               p->config->bias ? (size_t)l->out.c : 0, 0, FX_FOREVER) ||
+        tensor(p, &node->db, FX_INT64, p->config->bias ? (size_t)l->out.c : 0, backward, backward) ||
         tensor(p, &node->e, error, out, below, backward) ||
         copy(p, index, FX_SITE_WEIGHT_BACK, &node->weight_back, l->weights, 0, FX_FOREVER) ||
         copy(p, index, FX_SITE_ERROR_GRAD, &node->e_grad, out, below, backward))
@@ -148,9 +150,9 @@ static int plan_product(const Planner *p, int index) {
             copy(p, index, FX_SITE_ACTIVATION_GRAD, &node->x_grad, in, forward, backward))
             return -1;
     }
+    node->alpha = alpha_log2(p->config, c->init_c, &c->site[FX_SITE_WEIGHT].q.grid, l->fan_in);
     if (fx_plan_sums(p, index, max_error, sums))
         return -1;
-    node->alpha = alpha_log2(p->config, c->init_c, &c->site[FX_SITE_WEIGHT].q.grid, l->fan_in);
     node->dx.type = sums[FX_ERROR];
     return tensor(p, &node->y, sums[FX_FORWARD], out, forward, reader(net, i)) || plan_update(p, index, sums[FX_GRADIENT], backward) ||
            (!node->name.first && tensor(p, &node->dx, sums[FX_ERROR], in, backward, backward));

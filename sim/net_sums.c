@@ -56,6 +56,17 @@ int fx_check_operands(const Planner *p, int index) {
     return 0;
 }
 
+// The exponent of a quantiser's codes where it does not follow the data.
+static bool fixed_exponent(const FxSiteConfig *site, int alpha, int *exponent) {
+    const FxScaleRule *rule = site->q.scale.rule;
+    FxScaleInput in = {.max_abs = 1, .alpha = alpha};
+    *exponent = 0;
+    if (rule->observe)
+        return false;
+    *exponent = rule->choose(&site->q.scale, &site->q.grid, &in).exponent;
+    return !rule->needs_maximum || rule->discards;
+}
+
 static int plan_product_sums(const Planner *p, int index, FxProductKind kind, size_t k, FxType *sums) {
     const FxNode *node = fx_net_product(p->net, index);
     bool floats = fx_product_is_float(p->config, index, kind);
@@ -71,8 +82,35 @@ static int plan_product_sums(const Planner *p, int index, FxProductKind kind, si
             return -1;
         *sums = fx_wider_type(*sums, type);
     }
-    if (!floats && node->layer.bias.count)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: biases stand behind products of floats; this one's grids are fixed", what);
+    return 0;
+}
+
+// The exponent of a site's codes where it is the same in all phases and follows no data.
+static bool constant_exponent(const Planner *p, int index, FxSite site, int *exponent) {
+    for (int i = 0; i < p->config->phase_count; i++) {
+        int here;
+        const FxSiteConfig *s = &p->config->phases[i].layers[index].site[site];
+        if (!fx_site_is_integer(s) || !fixed_exponent(s, fx_net_product(p->net, index)->alpha, &here) || (i && here != *exponent))
+            return false;
+        *exponent = here;
+    }
+    return true;
+}
+
+// A bias of integers: exponents that follow no data, so that its place in the sums is known. *addends: as many largest
+// products as the bias may add up to; *unit: what its gradient is multiplied by to have the unit of the weights' gradient.
+static int plan_bias(const Planner *p, int index, uint64_t *addends, uint64_t *unit) {
+    const FxNode *node = fx_net_product(p->net, index);
+    FxSite read = fx_left_site(p->config, index, FX_FORWARD);
+    int x, w, b;
+    uint64_t max_bias, max_product = node->layer.max_product[FX_FORWARD];
+    fx_carrier(p->config, index, FX_SITE_BIAS, &max_bias);
+    bool known = constant_exponent(p, index, read, &x) && constant_exponent(p, index, FX_SITE_WEIGHT, &w) && constant_exponent(p, index, FX_SITE_BIAS, &b);
+    if (!known || x > 0 || x < -40 || b < x + w || b - x - w > 40 || max_bias >> 20 || fx_has_copy(p->config, index, FX_SITE_ACTIVATION_GRAD))
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes behind a product of integers: bias.q must name a fixed grid of at most 20 bits, no finer than "
+                       "the sums, and what the product reads must be fixed grids of constant scale", node->name.name);
+    *addends = ((max_bias << (b - x - w)) + max_product - 1) / max_product;
+    *unit = UINT64_C(1) << -x;
     return 0;
 }
 
@@ -89,12 +127,22 @@ int fx_plan_sums(const Planner *p, int index, uint64_t max_error, FxType sums[FX
     size_t k[FX_PRODUCTS] = {l->fan_in, taps * (size_t)l->out.c, positions};
     for (int kind = 0; kind < FX_PRODUCTS; kind++) {
         FxProductKind product = (FxProductKind)kind;
-        l->max_product[kind] = most_of(p, index, fx_left_site(p->config, index, product), max_error) *
-                               most_of(p, index, fx_right_site(p->config, index, product), max_error);
+        uint64_t left = most_of(p, index, fx_left_site(p->config, index, product), max_error), addends = 0, unit = 0;
+        bool biased = p->config->bias && !fx_product_is_float(p->config, index, FX_FORWARD);
+        l->max_product[kind] = left * most_of(p, index, fx_right_site(p->config, index, product), max_error);
+        if (biased && kind != FX_ERROR && plan_bias(p, index, &addends, &unit))
+            return -1;
+        if (biased && kind == FX_FORWARD)
+            k[kind] += addends;
+        if (biased && kind == FX_GRADIENT && unit > left)
+            l->max_product[kind] = l->max_product[kind] / left * unit;
         sums[kind] = FX_INT32;
         if (is_made(p, index, product) && plan_product_sums(p, index, product, k[kind], &sums[kind]))
             return -1;
     }
+    if (p->config->bias && (sums[FX_FORWARD] == FX_FLOAT32) != (sums[FX_GRADIENT] == FX_FLOAT32))
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: the forward and the gradient product must both add up integers or both floats",
+                       node->name.name);
     unsigned __int128 update = (unsigned __int128)k[FX_GRADIENT] * l->max_product[FX_GRADIENT] << 15;
     if (p->config->update.lsb && sums[FX_GRADIENT] == FX_FLOAT32)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s, gradient product: update.rate-unit = lsb needs sums of integers", node->name.name);
@@ -153,17 +201,6 @@ int fx_chunk_blocks(const Planner *p, FxConfig *config) {
 }
 
 // ---- loss -----------------------------------------------------------------------------------------------------------
-
-// The exponent of a quantiser's codes where it does not follow the data.
-static bool fixed_exponent(const FxSiteConfig *site, int alpha, int *exponent) {
-    const FxScaleRule *rule = site->q.scale.rule;
-    FxScaleInput in = {.max_abs = 1, .alpha = alpha};
-    *exponent = 0;
-    if (rule->observe)
-        return false;
-    *exponent = rule->choose(&site->q.scale, &site->q.grid, &in).exponent;
-    return !rule->needs_maximum || rule->discards;
-}
 
 // The number 1.0 must be a code of the outputs. Where their exponent follows the data, the step holds the target instead.
 static int check_target(const Planner *p) {

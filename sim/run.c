@@ -198,19 +198,26 @@ static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
         to[i] = (unsigned char)(x >> 8 * i);
 }
 
+// Elements [first, end) as little-endian int32, then their exponent.
+static uLong add_codes(uLong crc, const FxTensor *store, size_t first, size_t end) {
+    unsigned char bytes[4096];
+    for (size_t i = first; i < end;) {
+        size_t n = 0;
+        for (; n < sizeof bytes / 4 && i < end; n++, i++)
+            put_le(bytes + 4 * n, fx_tensor_bits(store, i), 4);
+        crc = crc32(crc, bytes, (uInt)(4 * n));
+    }
+    put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);
+    return crc32(crc, bytes, 4);
+}
+
 uint32_t fx_run_weights_crc32(const FxRun *run) {
     uLong crc = crc32(0, NULL, 0);
-    unsigned char bytes[4096];
     for (int p = 0; p < run->net.product_count; p++) {
-        const FxTensor *store = &fx_net_product(&run->net, p)->store;
-        for (size_t i = 0; i < store->count;) {
-            size_t n = 0;
-            for (; n < sizeof bytes / 4 && i < store->count; n++, i++)
-                put_le(bytes + 4 * n, fx_tensor_bits(store, i), 4);
-            crc = crc32(crc, bytes, (uInt)(4 * n));
-        }
-        put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);
-        crc = crc32(crc, bytes, 4);
+        const FxNode *node = fx_net_product(&run->net, p);
+        crc = add_codes(crc, &node->store, 0, node->layer.weights);
+        if (node->layer.bias.count)
+            crc = add_codes(crc, &node->store, node->layer.weights, node->store.count);
     }
     return (uint32_t)crc;
 }

@@ -245,6 +245,20 @@ static void hand_down(const FxStep *s, FxNode *node, FxTensor *dx) {
         owner->e_grad.exponent = to_owner(s, map, owner, copy, true);
 }
 
+// Of integers: in the unit of dW, which is 2^x's of it.
+static void bias_gradient(const FxStep *s, FxNode *node, const FxTensor *x, const FxTensor *e) {
+    size_t weights = node->layer.weights, co = node->layer.bias.count;
+    FxTensor db = {fx_tensor_at(&node->dw, weights), FX_FLOAT32, co, 0};
+    if (node->dw.type == FX_FLOAT32) {
+        fx_bias_gradient(e, &db, &s->net->work);
+        return;
+    }
+    int shift = layer_config(s, node)->accumulator[FX_GRADIENT].shift;
+    fx_bias_gradient(e, &node->db, &s->net->work);
+    for (size_t c = 0; c < co; c++)
+        fx_tensor_set(&node->dw, weights + c, fx_tensor_get(&node->db, c) * (INT64_C(1) << -x->exponent) >> shift);
+}
+
 // dW, and behind it the gradient of the bias; then Q_G.
 static void weight_gradient(const FxStep *s, FxNode *node) {
     FxRandom random;
@@ -256,10 +270,8 @@ static void weight_gradient(const FxStep *s, FxNode *node) {
     layer.ops->backward_weights(&layer, &x, &e, &dw, &s->net->work, counts_of(s, node, FX_GRADIENT));
     if (dw.type != FX_FLOAT32)
         node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
-    if (layer.bias.count) {
-        FxTensor db = {fx_tensor_at(&node->dw, layer.weights), FX_FLOAT32, layer.bias.count, 0};
-        fx_bias_gradient(&e, &db, &s->net->work);
-    }
+    if (layer.bias.count)
+        bias_gradient(s, node, &x, &e);
     trace(s, node->id, "sum.gradient", &node->dw);
     FxSource source = {.x = &node->dw};
     if (node->g.data)
