@@ -260,6 +260,17 @@ void fx_quantise_span(const FxCast *start, const FxArray *x, size_t first, size_
     write_span(&cast, 0, x, first, n, y, stats);
 }
 
+void fx_quantise_columns(const FxCast *start, FxCast *casts, const FxArray *x, size_t channels, const FxOutput *y, FxStats *stats) {
+    int64_t fresh[FX_STATE_MOST];
+    fx_state_start(fresh, start->q, 1);
+    for (size_t c = 0; c < channels; c++) {
+        casts[c] = *start;
+        choose(&casts[c], x, (Span){c, x->count / channels, channels}, fresh);
+        note_group(&casts[c], c, y);
+    }
+    write_span(casts, channels, x, 0, x->count, y, stats);
+}
+
 static int check_array(const FxQuantiser *q, const FxArray *x, FxError *err) {
     const FxRoundMode *mode = fx_rounding_mode(&q->rounding);
     if (fx_type_is_float(x->type) && (mode->needs & FX_ROUND_INTEGER))

@@ -79,6 +79,10 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
 // everything but the choice.
 void fx_quantise_span(const FxCast *start, const FxArray *x, size_t first, size_t n, size_t group, const FxOutput *y, FxStats *stats);
 
+// Groups of one channel: elements i with equal i % channels, of x->count. casts: room for so many. The scales are chosen without
+// a state.
+void fx_quantise_columns(const FxCast *start, FxCast *casts, const FxArray *x, size_t channels, const FxOutput *y, FxStats *stats);
+
 // The clip mask of a quantiser: a source passes iff low * 2^shift <= x <= high * 2^shift, before rounding.
 void fx_cast_limits(const FxCast *cast, int64_t *low, int64_t *high);
 

@@ -14,7 +14,7 @@ FxRandom fx_step_random(const FxStep *s, const FxNode *node, int role) {
 
 void fx_note_choice(FxSiteState *state, const FxScale *scale, FxScaleChoice choice, bool zero) {
     int exponent = scale->rule->discards ? choice.shift : choice.exponent;
-    if ((zero && scale->rule->needs_maximum) || fx_scale_is_mx(scale))
+    if ((zero && scale->rule->needs_maximum) || scale->group || scale->rule->real) // several, or none that is a power of two
         return;
     state->exponent_moves += state->chosen && exponent != state->exponent;
     state->exponent = exponent;
@@ -196,10 +196,50 @@ static void cast_blocks(const FxTensorCast *t, const FxWork *work, const FxTenso
         fx_work_tasks(work, outer * ((t->axis + block - 1) / block) * ((t->inner + MX_LANES - 1) / MX_LANES), 16, columns_range, &c, stats);
 }
 
+// ---- other groups, and scales that are no powers of two ------------------------------------------------------------------
+
+static bool has_groups(const FxQuantiser *q) {
+    return q->scale.rule->real || q->scale.rule->sample_mean || q->scale.group == FX_GROUP_CHANNEL || q->scale.group == FX_GROUP_SAMPLE;
+}
+
+typedef struct GroupContext {
+    const FxCast *start;
+    const FxArray *x;
+    const FxOutput *y;
+    size_t length; // of a group
+} GroupContext;
+
+static void group_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const GroupContext *c = context;
+    for (size_t g = first; g < first + n; g++)
+        fx_quantise_span(c->start, c->x, g * c->length, c->length, g, c->y, stats);
+}
+
+// Values in float32; the scales are chosen anew each time.
+static void cast_groups(const FxTensorCast *t, const FxWork *work, const FxTensor *x, FxTensor *y, FxStats *stats) {
+    FxCast start = {.q = t->q, .random = t->random, .element0 = t->element0, .direction = t->direction, .multiplier = 1, .cpu = work->cpu};
+    start.arg = fx_round_arg(&t->q->rounding, fx_random_width(&t->random));
+    FxArray array = {.data = x->data, .type = x->type, .count = x->count, .exponent = x->type == FX_FLOAT32 ? 0 : x->exponent,
+                     .samples = t->samples, .channels = t->channels};
+    FxOutput out = {.values = y->data};
+    size_t groups = t->q->scale.group == FX_GROUP_SAMPLE ? t->samples : 1;
+    GroupContext c = {&start, &array, &out, x->count / groups};
+    assert(y->type == FX_FLOAT32);
+    if (t->q->scale.group == FX_GROUP_CHANNEL)
+        fx_quantise_columns(&start, t->casts, &array, t->channels, &out, stats);
+    else
+        fx_work_tasks(work, groups, 1, group_range, &c, stats);
+}
+
 FxScaleChoice fx_tensor_cast(const FxTensorCast *t, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, FxStats *stats) {
     const FxScaleRule *rule = t->q->scale.rule;
     if (fx_scale_is_mx(&t->q->scale)) {
         cast_blocks(t, work, x, y, stats);
+        y->exponent = 0;
+        return (FxScaleChoice){0};
+    }
+    if (has_groups(t->q)) {
+        cast_groups(t, work, x, y, stats);
         y->exponent = 0;
         return (FxScaleChoice){0};
     }
@@ -273,6 +313,12 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
                          .observes = !s->evaluation, .direction = source->direction};
     if (s->evaluation && of_images)
         cast.element0 = s->first_image * (y->count / (uint64_t)s->images);
+    bool of_weights = site == FX_SITE_WEIGHT || site == FX_SITE_WEIGHT_BACK || site == FX_SITE_BIAS || site == FX_SITE_GRADIENT || site == FX_SITE_STORE ||
+                      site == FX_SITE_MOMENTUM || site == FX_SITE_SECOND || site == FX_SITE_DECAY;
+    bool of_output = of_weights || is_error(site) || site == FX_SITE_LOGITS;
+    cast.samples = of_weights ? 1 : (size_t)s->images;
+    cast.channels = (size_t)(of_output ? node->layer.out.c : node->layer.in.c);
+    cast.casts = s->net->casts.data;
     if (fx_scale_is_mx(&q->scale))
         set_axis(&cast, node, site, y->count, (size_t)s->images);
     FxStats stats = {0};

@@ -14,6 +14,8 @@ typedef struct FxTensorCast {
     bool observes;          // whether it may move: not in an evaluation
     const int8_t *direction; // signed-sr-eps; NULL elsewhere
     size_t axis, inner;     // MX alone
+    size_t samples, channels; // groups of a sample or channel, max-mean: images; length of the last axis
+    FxCast *casts;          // room for as many
 } FxTensorCast;
 
 // y = the codes of x, or their values where y is float32; sets y->exponent (float32: 0). pass: receives the clip mask,

@@ -28,7 +28,7 @@ bool fx_site_of(FxSite site, const FxLayerName *layer) {
 }
 
 bool fx_site_is_integer(const FxSiteConfig *site) {
-    return site->on && !site->q.grid.kind->has_patterns && !site->q.scale.rule->real && !site->q.scale.group;
+    return site->on && !site->q.grid.kind->has_patterns && !site->q.scale.rule->real && !site->q.scale.rule->sample_mean && !site->q.scale.group;
 }
 
 // The path of a part of a site. The first layer's copy for the gradient follows the input, not an activation.
@@ -45,9 +45,12 @@ static int check_site(const Resolver *r, const FxQuantiser *q, FxSite site, cons
     snprintf(label, sizeof label, "%s: %s.q", layer_label(layer), fx_site(site)->name);
     int width = fx_random_width(&(FxRandom){r->config->source, r->config->lane_bits, {0}});
     bool operand = site <= FX_SITE_ERROR || site == FX_SITE_WEIGHT_BACK || site == FX_SITE_ACTIVATION_GRAD || site == FX_SITE_ERROR_GRAD;
-    if (rule->real || rule->sample_mean || q->grid.kind == &fx_grid_inq || (q->scale.group && !fx_scale_is_mx(&q->scale)))
-        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: training has no real scales, max-mean, groups or inq: one power-of-two scale a tensor, "
-                       "or blocks", label, printed(q).text);
+    if (q->grid.kind == &fx_grid_inq)
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: training has no inq, whose weights would be frozen share by share", label, printed(q).text);
+    if (rule->observe && q->scale.group)
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: training has one controller a tensor", label, printed(q).text);
+    if (fx_rounding_mode(&q->rounding)->needs & FX_ROUND_INTEGER && (q->scale.group || rule->real))
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: this rounding exists for integers of one scale", label, printed(q).text);
     if (fx_scale_is_mx(&q->scale) && !operand)
         return fx_fail(r->err, FX_EXIT_USAGE, "%s = %s: blocks stand at what products read: weight, activation, error and their copies",
                        label, printed(q).text);

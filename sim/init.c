@@ -65,7 +65,8 @@ void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int 
     FxStats ignored = {0};
     if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
         q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
-    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true};
+    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true,
+                         .samples = 1, .channels = (size_t)node->layer.out.c, .casts = net->casts.data};
     FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
     fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
 }

@@ -67,6 +67,7 @@ typedef struct FxNet {
     FxTensor logits_pass;  // their clip mask
     FxTensor loss_error;   // e at the output before its quantiser: int64 or float32
     FxTensor update[FX_UPDATE_BUFFERS + 2]; // of the optimiser: buffers, the new store, directions
+    FxTensor casts;        // room for a cast a channel, bytes
     FxTensor input_values; // of mean-std: 256 numbers a channel, float32
     FxMemory memory;
     FxWork work;

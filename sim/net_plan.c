@@ -237,7 +237,12 @@ static int plan_buffers(const Planner *p) {
         if (tensor(p, &net->update[i], type, net->update[i].count, end, end))
             return -1;
     }
-    return 0;
+    size_t channels = 0;
+    for (int i = 0; i < net->product_count; i++) {
+        const FxLayer *l = &fx_net_product(net, i)->layer;
+        channels = max_size(channels, (size_t)(l->in.c > l->out.c ? l->in.c : l->out.c));
+    }
+    return tensor(p, &net->casts, FX_UINT8, channels * sizeof(FxCast), 0, FX_FOREVER);
 }
 
 // Aliases that could only be made once the buffers have addresses.

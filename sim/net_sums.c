@@ -37,6 +37,35 @@ static int refuse_width(const Planner *p, int index, FxSite site, uint64_t most,
     return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: %s", layer_name(p, index), fx_site(site)->name, text, why);
 }
 
+// Whether what a site rounds comes as float32.
+static bool source_is_float(const Planner *p, int index, FxSite site) {
+    const FxConfig *c = p->config;
+    bool last = index == c->layer_count - 1;
+    switch (site) {
+    case FX_SITE_INPUT: return c->map == FX_MAP_MEAN_STD;
+    case FX_SITE_WEIGHT: case FX_SITE_WEIGHT_BACK: case FX_SITE_BIAS: return fx_carrier(c, index, FX_SITE_STORE, NULL) == FX_FLOAT32;
+    case FX_SITE_ACTIVATION: case FX_SITE_ACTIVATION_GRAD: return index ? fx_product_is_float(c, index - 1, FX_FORWARD) : c->map == FX_MAP_MEAN_STD;
+    case FX_SITE_ERROR: case FX_SITE_ERROR_GRAD: return last ? !fx_loss_is_integer(c) : fx_product_is_float(c, index + 1, FX_ERROR);
+    case FX_SITE_LOGITS: return fx_product_is_float(c, index, FX_FORWARD);
+    case FX_SITE_GRADIENT: return fx_product_is_float(c, index, FX_GRADIENT);
+    default: return !c->update.lsb && !fx_update_is_integer(c, index);
+    }
+}
+
+// Some roundings exist for integers alone.
+static int check_roundings(const Planner *p, int index) {
+    for (int i = 0; i < p->config->phase_count; i++)
+        for (int line = 0; fx_site_info(line); line++) {
+            const FxSiteInfo *info = fx_site_info(line);
+            const FxSiteConfig *site = &p->config->phases[i].layers[index].site[info->site];
+            bool here = fx_site_of(info->site, &fx_net_product(p->net, index)->name) && site->on && (!info->parent || site->is_set);
+            if (here && (fx_rounding_mode(&site->q.rounding)->needs & FX_ROUND_INTEGER) && source_is_float(p, index, info->site))
+                return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.rounding = %s: it exists for integers alone, and what is rounded here are floats",
+                               layer_name(p, index), info->name, fx_rounding_mode(&site->q.rounding)->name);
+        }
+    return 0;
+}
+
 int fx_check_operands(const Planner *p, int index) {
     const uint64_t exact = UINT64_C(1) << 24;
     for (int kind = 0; kind < FX_PRODUCTS; kind++) {
@@ -47,6 +76,8 @@ int fx_check_operands(const Planner *p, int index) {
                                                                                     : "products read signed codes of at most 32 bits"))
                 return -1;
     }
+    if (check_roundings(p, index))
+        return -1;
     if (p->config->update.lsb || fx_update_is_integer(p->config, index))
         return 0;
     const FxSite kept[] = {FX_SITE_STORE, FX_SITE_GRADIENT, FX_SITE_MOMENTUM};
