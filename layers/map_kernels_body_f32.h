@@ -4,28 +4,10 @@
 
 #include <string.h>
 
-static void pool_row(const FxLayer *l, const float *image, float *y, uint8_t *place, int oy) {
-    size_t c = (size_t)l->in.c;
-    for (int ox = 0; ox < l->out.w; ox++, y += c, place += c) {
-        FxWindow v = fx_window(l, oy, ox);
-        for (int iy = v.y0; iy < v.y1; iy++)
-            for (int ix = v.x0; ix < v.x1; ix++) {
-                const float *restrict x = image + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
-                uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
-                if (iy == v.y0 && ix == v.x0) {
-                    memcpy(y, x, c * sizeof *y);
-                    memset(place, here, c);
-                    continue;
-                }
-                for (size_t i = 0; i < c; i++) {
-                    float old = y[i];
-                    int wins = !(x[i] <= old) & (old == old); // larger, or the first NaN
-                    place[i] = wins ? here : place[i];
-                    y[i] = wins ? x[i] : old;
-                }
-            }
-    }
-}
+#define NAME(name) name
+#define SUM float
+#define WINS(x, old) (!((x) <= (old)) & ((old) == (old))) // larger, or the first NaN
+#include "layers/map_kernels_pool.h"
 
 // Adding +0 where a place did not win changes nothing: a sum that starts from +0 is never -0.
 static void unpool_row(const FxLayer *l, const float *e, float *image, const uint8_t *place, int oy) {

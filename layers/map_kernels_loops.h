@@ -1,26 +1,8 @@
 // The inner loops of maps for one pair of types: SUM of what goes forward, CODE of the errors. Included by
 // map_kernels_body.h once a pair, with NAME for its functions.
-static void NAME(pool_row)(const FxLayer *l, const SUM *image, SUM *y, uint8_t *place, int oy) {
-    size_t c = (size_t)l->in.c;
-    for (int ox = 0; ox < l->out.w; ox++, y += c, place += c) {
-        FxWindow v = fx_window(l, oy, ox);
-        for (int iy = v.y0; iy < v.y1; iy++)
-            for (int ix = v.x0; ix < v.x1; ix++) {
-                const SUM *restrict x = image + ((size_t)iy * (size_t)l->in.w + (size_t)ix) * c;
-                uint8_t here = (uint8_t)((iy - v.top) * l->kernel + ix - v.left);
-                if (iy == v.y0 && ix == v.x0) {
-                    memcpy(y, x, c * sizeof *y);
-                    memset(place, here, c);
-                    continue;
-                }
-                for (size_t i = 0; i < c; i++) {
-                    SUM old = y[i];
-                    place[i] = x[i] > old ? here : place[i];
-                    y[i] = x[i] > old ? x[i] : old;
-                }
-            }
-    }
-}
+#define WINS(x, old) ((x) > (old))
+#include "layers/map_kernels_pool.h"
+#undef WINS
 
 static void NAME(unpool_row)(const FxLayer *l, const CODE *e, CODE *image, const uint8_t *place, int oy) {
     size_t c = (size_t)l->in.c;

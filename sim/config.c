@@ -197,3 +197,17 @@ const FxPhase *fx_config_phase(const FxConfig *config, uint64_t step) {
         p--;
     return &config->phases[p];
 }
+
+void fx_config_widen(FxConfig *config, int bits) {
+    for (int p = 0; p < config->phase_count; p++)
+        for (int l = 0; l < config->layer_count; l++) {
+            FxLayerConfig *c = &config->phases[p].layers[l];
+            for (int i = 0; fx_site_info(i); i++) {
+                FxSiteConfig *site = &c->site[fx_site_info(i)->site];
+                if (fx_site_has_overflow(site) && site->q.grid.bits < bits)
+                    site->q.grid.bits = bits;
+            }
+            if (fx_site_has_overflow(&c->site[FX_SITE_STORE]))
+                c->store_limit = fx_grid_high(&c->site[FX_SITE_STORE].q.grid);
+        }
+}

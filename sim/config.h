@@ -20,6 +20,8 @@ typedef struct FxSiteConfig {
 
 // Whether the site holds integers of one power-of-two scale.
 bool fx_site_is_integer(const FxSiteConfig *site);
+// Whether an overflow controller moves its range.
+bool fx_site_has_overflow(const FxSiteConfig *site);
 
 // One product layer in one phase.
 typedef struct FxLayerConfig {
@@ -93,6 +95,9 @@ typedef struct FxConfig {
 int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *names, int layers, size_t train_images,
                       FxWarnings *warnings, FxError *err);
 void fx_config_free(FxConfig *config);
+
+// Makes the grid of every site that has an overflow controller at least so many bits wide.
+void fx_config_widen(FxConfig *config, int bits);
 
 const FxPhase *fx_config_phase(const FxConfig *config, uint64_t step);
 

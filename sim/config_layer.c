@@ -31,6 +31,10 @@ bool fx_site_is_integer(const FxSiteConfig *site) {
     return site->on && !site->q.grid.kind->has_patterns && !site->q.scale.rule->real && !site->q.scale.rule->sample_mean && !site->q.scale.group;
 }
 
+bool fx_site_has_overflow(const FxSiteConfig *site) {
+    return site->on && site->q.scale.rule->observe == fx_overflow_observe;
+}
+
 // The path of a part of a site. The first layer's copy for the gradient follows the input, not an activation.
 static void part_path(char path[FX_PATH], const Resolver *r, const FxSiteInfo *site, int part, const FxLayerName *layer) {
     snprintf(path, FX_PATH, "%s.%s", site->name, fx_quantiser_parts[part]);

@@ -67,7 +67,7 @@ static int prepare(FxRun *run, int wide, FxWarnings *warnings, FxError *err) {
     int result = fx_config_resolve(&run->config, recipe, names, run->net.product_count, run->data.train.count, warnings, err);
     free(names);
     if (result == 0 && wide)
-        fx_ranges_widen(&run->config, wide);
+        fx_config_widen(&run->config, wide);
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;

@@ -35,7 +35,7 @@ typedef struct FxRun {
 
 // From a loaded recipe to a network with its initial weights; takes the recipe over.
 int fx_run_prepare(FxRun *run, FxRecipe *recipe, FxWarnings *warnings, FxError *err);
-// The same with every @overflow grid at least so many bits wide (sim/ranges.h).
+// The same with every @overflow grid at least so many bits wide (sim/find_ranges.h).
 int fx_run_prepare_wide(FxRun *run, FxRecipe *recipe, int wide, FxWarnings *warnings, FxError *err);
 void fx_run_free(FxRun *run); // accepts a zeroed struct
 

@@ -1,6 +1,7 @@
 #include "sim/train.h"
 
 #include "sim/checkpoint.h"
+#include "sim/find_ranges.h"
 #include "sim/log.h"
 
 #include <stdlib.h>
@@ -223,7 +224,7 @@ static int start(Training *t, FxStatus *status) {
     free(text);
     if (result || (t->options->fork && fork_from(t)) || fx_rundir_open_csv(t->dir, 0, 0, t->err))
         return -1;
-    if (!t->options->fork && fx_ranges_find(run, t->options->stop, &stopped, t->err))
+    if (!t->options->fork && fx_find_ranges(run, t->options->stop, &stopped, t->err))
         return -1;
     if (stopped)
         return stop(t, false, status);

@@ -1,0 +1,38 @@
+#include "sim/find_ranges.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void take(FxRun *run, const FxRun *twin) {
+    for (int p = 0; p < run->net.product_count; p++)
+        for (int i = 0; fx_site_info(i); i++) {
+            FxSite site = fx_site_info(i)->site;
+            const FxSiteConfig *c = &run->config.phases[0].layers[p].site[site];
+            if (fx_site_has_overflow(c))
+                fx_net_product(&run->net, p)->site[site].words[0] = fx_net_product(&twin->net, p)->site[site].words[0];
+        }
+}
+
+int fx_find_ranges(FxRun *run, const volatile sig_atomic_t *stop, bool *stopped, FxError *err) {
+    FxRanges ranges = run->config.ranges;
+    FxRun twin;
+    FxRecipe recipe = run->recipe;
+    FxWarnings ignored = {{0}};
+    *stopped = false;
+    if (!ranges.epochs)
+        return 0;
+    recipe.settings = malloc((size_t)recipe.capacity * sizeof *recipe.settings);
+    if (!recipe.settings)
+        return fx_fail_memory(err, "recipe", (size_t)recipe.capacity * sizeof *recipe.settings);
+    memcpy(recipe.settings, run->recipe.settings, (size_t)recipe.count * sizeof *recipe.settings);
+    if (fx_run_prepare_wide(&twin, &recipe, ranges.bits, &ignored, err))
+        return -1;
+    for (uint64_t step = 0; step < ranges.epochs * twin.config.steps_per_epoch && !*stopped; step++) {
+        fx_run_step(&twin);
+        *stopped = stop && *stop;
+    }
+    if (!*stopped)
+        take(run, &twin);
+    fx_run_free(&twin);
+    return fx_net_draw(&run->net, &run->config, err);
+}
