@@ -100,6 +100,8 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
     size_t macs = l->weights * (size_t)l->out.h * (size_t)l->out.w;
     fact(f, "%s shape = %dx%dx%d to %dx%dx%d, window %d, stride %d, padding %d", name, l->in.h, l->in.w, l->in.c, l->out.h,
          l->out.w, l->out.c, l->kernel, l->stride, l->pad);
+    if (l->bias.count)
+        fact(f, "%s biases = %zu, %s", name, l->bias.count, fx_type_name(l->bias.type));
     fact(f, "%s weights = %zu (fan-in %zu, alpha %d), %zu bytes kept, %zu multiply-adds an image forward", name, l->weights,
          l->fan_in, 1 << node->alpha, l->weights * fx_type_size(node->store.type), macs);
     for (int i = 0; fx_site_info(i); i++) {
@@ -132,6 +134,10 @@ static bool has_line(const char *text, const char *line, size_t length) {
 static void explain_phase(Facts *f, FxRun *run, const FxPhase *phase) {
     FxScalar rate = fx_rate_at(&phase->rate, phase->start);
     fact(f, "update.rate = %d * 2^%d = %.17g (in %s)", (int)rate.mantissa, (int)rate.exponent, ldexp(rate.mantissa, rate.exponent), fx_recipe_text(&run->recipe, "update.rate-unit"));
+    if (phase->momentum.mantissa)
+        fact(f, "update.momentum = %.9g", ldexp(phase->momentum.mantissa, phase->momentum.exponent));
+    if (phase->decay.mantissa)
+        fact(f, "update.weight-decay = %.9g", ldexp(phase->decay.mantissa, phase->decay.exponent));
     fact(f, "augment = pad %d, flip %s", phase->augment.pad, phase->augment.flip ? "yes" : "no");
     for (int i = 0; i < run->net.product_count; i++)
         explain_layer(f, run, phase, i);
@@ -158,6 +164,16 @@ static void explain_run(Facts *f, FxRun *run) {
          (unsigned long long)c->seed_augment, (unsigned long long)c->seed_round);
     fact(f, "input.map = %s", fx_recipe_text(&run->recipe, "input.map"));
     fact(f, "init = %s, floor %s", fx_recipe_text(&run->recipe, "init.law"), fx_recipe_text(&run->recipe, "init.floor"));
+    fact(f, "loss = %s, in %s", run->net.loss->name, run->net.loss_error.type == FX_FLOAT32 ? "float32" : "integers");
+    fact(f, "update.rule = %s%s", c->update.rule->name, c->update.nesterov ? ", nesterov" : "");
+    if (c->sums_errors)
+        fact(f, "update.rate and weight-decay = for the batch's sum: the rate is divided by %d, the decay multiplied", c->batch);
+    FxLossScale scale = fx_loss_scale_start(&c->loss_scaling);
+    if (c->loss_scaling.on)
+        fact(f, "loss-scale = %s, %.9g, skips a step on %s", fx_recipe_text(&run->recipe, "loss-scale.mode"),
+             ldexp((double)scale.mantissa, (int)scale.exponent), fx_recipe_text(&run->recipe, "loss-scale.trigger"));
+    if (c->ranges.epochs)
+        fact(f, "init.ranges = %llu epochs with overflow grids of %d bits come first", (unsigned long long)c->ranges.epochs, c->ranges.bits);
     fact(f, "memory = %.1f MB of buffers, data set aside", (double)run->net.memory.size / 1e6);
     Facts before = {0};
     for (int p = 0; p < c->phase_count; p++) {
