@@ -67,7 +67,7 @@ static void prepare(FxRun *run, const FxDataset *data, const Case *c) {
         fx_net_plan(&run->net, &run->config, c->threads, cpu, &err) || fx_feed_init(&run->feed, data, &run->config, &err))
         die(&err);
     free(names);
-    if ((run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.mean, run->config.std, data, &err)) ||
+    if ((run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.map, run->config.mean, run->config.std, data, &err)) ||
         fx_net_init(&run->net, &run->config, &err))
         die(&err);
 }

@@ -59,7 +59,7 @@ int fx_policy_parse(FxPolicy *policy, const char *text, FxError *err) {
     if (parse_float(policy, text))
         return 0;
     return fx_fail(err, FX_EXIT_USAGE,
-                   "accumulator \"%s\": known: exact, wrap:N, saturate:N (N 2..62); for products of floats, which training does not have yet: "
+                   "accumulator \"%s\": known: exact, wrap:N, saturate:N (N 2..62); of floats: "
                    "fp32, kulisch, float:eXmY[...][/ROUNDING][/OVERFLOW] and likewise the named float grids", text);
 }
 
@@ -91,7 +91,7 @@ int fx_accumulator_type(FxType *type, const FxAccumulator *acc, size_t k, uint64
         if (fx_policy_is_float(policies[i])) {
             char text[FX_POLICY_TEXT];
             fx_policy_print(text, sizeof text, policies[i]);
-            return fx_fail(err, FX_EXIT_USAGE, "%s: accumulator %s is one of float products, which training does not have yet; products of "
+            return fx_fail(err, FX_EXIT_USAGE, "%s: accumulator %s is one of float products; products of "
                            "integers add up under exact, wrap:N or saturate:N (N 2..62)", what, text);
         }
     if (bound >= (unsigned __int128)1 << 62)

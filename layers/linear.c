@@ -22,7 +22,7 @@ void fx_multiply_add(FxTensor *out, FxScalar a, const FxTensor *x, const FxTenso
     }
     assert(out->type == FX_INT64);
     int power = __builtin_ctz((unsigned)a.mantissa | 1U << 31); // the unit is no finer than needed
-    int of_x = a.exponent + power + x->exponent, unit = !a.mantissa ? y->exponent : y && y->exponent < of_x ? y->exponent : of_x;
+    int of_x = a.exponent + power + x->exponent, unit = !a.mantissa ? (y ? y->exponent : of_x) : y && y->exponent < of_x ? y->exponent : of_x;
     Context c = {out, a.mantissa ? x : NULL, y, 0, 0};
     out->exponent = unit;
     if (c.x)

@@ -66,6 +66,10 @@ static void multiply_add_range(void *context, size_t first, size_t n, FxStats *s
 void fx_multiply_add_f32(const FxTensor *out, FxScalar a, const FxTensor *x, const FxTensor *y, const FxWork *work) {
     Context c = {.out = out, .x = x, .y = y, .a = scalar_f32(a), .kernels = fx_map_kernels_f32(work->cpu)};
     assert(out->type == FX_FLOAT32);
+    if (!a.mantissa && !y) {
+        memset(out->data, 0, out->count * sizeof(float));
+        return;
+    }
     if (!a.mantissa) { // a non-finite x must not come in
         c.x = y;
         c.y = NULL;

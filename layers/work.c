@@ -40,7 +40,7 @@ uint64_t fx_work_max_abs(const FxWork *work, const FxTensor *x, int *exponent) {
     MaxContext context = {work->cpu, x};
     FxStats stats = {0};
     fx_work_ranges(work, x->count, max_range, &context, &stats);
-    if (x->type == FX_FLOAT32)
+    if (fx_type_is_float(x->type))
         *exponent = (int)stats.max_exponent;
     return stats.max_abs;
 }

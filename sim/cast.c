@@ -113,7 +113,7 @@ static FxScaleSeen seen_of(const FxWork *work, const FxGrid *grid, const FxTenso
 static FxScaleChoice cast_once(const FxTensorCast *t, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, const int64_t *state,
                                FxStats *stats) {
     const FxScaleRule *rule = t->q->scale.rule;
-    FxScaleInput in = {.exponent = x->exponent, .is_float = x->type == FX_FLOAT32, .alpha = t->alpha, .lower = t->lower, .last = t->last,
+    FxScaleInput in = {.exponent = fx_type_is_float(x->type) ? 0 : x->exponent, .is_float = fx_type_is_float(x->type), .alpha = t->alpha, .lower = t->lower, .last = t->last,
                        .state = state};
     if (rule->needs_maximum)
         in.max_abs = fx_work_max_abs(work, x, &in.exponent);
@@ -284,15 +284,20 @@ static bool is_error(FxSite site) {
     return site == FX_SITE_ERROR || site == FX_SITE_ERROR_GRAD;
 }
 
-static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxStats *stats) {
+// Elements that are not finite, or are so no longer.
+static uint64_t lost(const FxQuantiser *q, const FxStats *stats) {
+    return stats->nonfinite + (q->overflow == FX_OVERFLOW_INF && q->grid.special != FX_SPECIAL_NONE ? stats->saturated : 0);
+}
+
+static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxQuantiser *q, const FxStats *stats) {
     s->totals->saturated += stats->saturated;
     if (is_error(site) || site == FX_SITE_GRADIENT) {
-        s->totals->lost_errors += stats->nonfinite;
+        s->totals->lost_errors += lost(q, stats);
         if (s->fired)
-            *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats);
+            *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats, lost(q, stats));
     }
     if (site == FX_SITE_STORE)
-        s->totals->lost_weights += stats->nonfinite;
+        s->totals->lost_weights += lost(q, stats);
     if (site == FX_SITE_ERROR) {
         s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
         node->live_errors += stats->n - stats->zeros_out;
@@ -301,6 +306,17 @@ static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxStats
         s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
     if (site == FX_SITE_ACTIVATION)
         node->live_activations += stats->n - stats->zeros_out;
+}
+
+// Where the declared exponent is another than that of the rounding, the latter is what is compared.
+static void measure(const FxStep *s, FxSiteState *state, const FxQuantiser *q, const FxTensor *x, const FxTensor *y, FxScaleChoice choice) {
+    FxTensor rounded = *y;
+    bool declared = q->scale.rule->discards || !strcmp(q->scale.rule->name, "alpha");
+    if (declared && (y->type == FX_FLOAT32 || x->type == FX_FLOAT32))
+        return;
+    if (declared)
+        rounded.exponent = x->exponent + choice.shift;
+    fx_quality_add(&state->quality, x, &rounded, &q->grid, declared ? rounded.exponent : choice.exponent, &s->net->work);
 }
 
 void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *source, FxTensor *y) {
@@ -326,11 +342,11 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     if (s->evaluation)
         return;
     fx_note_choice(state, &q->scale, choice, stats.max_abs == 0);
-    count_fate(s, node, site, &stats);
+    count_fate(s, node, site, q, &stats);
     fx_stats_add(&state->stats, &stats);
     fx_stats_add(&state->last, &stats);
     if (s->config->stats_full && config->site[site].on)
-        fx_quality_add(&state->quality, source->x, y, &q->grid, choice.exponent, &s->net->work);
+        measure(s, state, q, source->x, y, choice);
 }
 
 // ---- masks ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 3, TOTALS = 23, NAME = 48, PATH = 4096 };
+enum { VERSION = 3, TOTALS = 25, NAME = 48, PATH = 4096 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -29,7 +29,8 @@ static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
                                      t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent,
                                      t->lost_targets, sum, chunk, t->loss.images, t->skipped_steps, t->lost_errors, t->lost_weights,
                                      (uint64_t)run->loss_scale.mantissa, (uint64_t)run->loss_scale.exponent, run->loss_scale.good,
-                                     (uint64_t)(int64_t)run->last_scale.mantissa, (uint64_t)(int64_t)run->last_scale.exponent};
+                                     (uint64_t)(int64_t)run->last_scale.mantissa, (uint64_t)(int64_t)run->last_scale.exponent,
+                                     run->net.updates, fx_text_mark(run->config.update.rule->name)};
     memcpy(packed, values, sizeof values);
 }
 
@@ -43,6 +44,7 @@ static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
                              packed[8], packed[9], packed[11], packed[15], packed[16], packed[17]};
     run->loss_scale = (FxLossScale){(int64_t)packed[18], (int64_t)packed[19], packed[20]};
     run->last_scale = (FxScalar){(int32_t)packed[21], (int32_t)packed[22]};
+    run->net.updates = packed[23];
     run->loss_exponent = (int)(int64_t)packed[10];
 }
 
@@ -293,7 +295,7 @@ static void read_elements(Stream *s, const FxTensor *t) {
     }
 }
 
-// foreign: receives what has another type or count; NULL: that is an error.
+// foreign: receives the array whatever its type and count; NULL: others than the run's are an error.
 static int read_item(Stream *s, const Item *it, Foreign *foreign, const char *path, FxError *err) {
     char name[NAME] = "";
     uint64_t length = read_number(s, 4);
@@ -302,7 +304,7 @@ static int read_item(Stream *s, const Item *it, Foreign *foreign, const char *pa
     uint64_t type = read_number(s, 4), count = read_number(s, 8);
     read_number(s, 4); // its own CRC: the file's has been checked
     bool same = !strcmp(name, it->name) && type == (uint64_t)it->data.type && count == it->data.count;
-    if (same) {
+    if (same && !foreign) {
         read_elements(s, &it->data);
         return 0;
     }
@@ -375,9 +377,8 @@ int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *fou
     return first.text[0] ? -1 : 0;
 }
 
-// A whole file into the run; what has another type comes back in foreign, one place a layer's array.
-static int read_fork(FxRun *run, const char *path, Foreign *foreign, FxError *err) {
-    uint64_t packed[TOTALS];
+// A whole file into the run; kept weights and optimiser state come back in foreign, one place a layer's array.
+static int read_fork(FxRun *run, const char *path, uint64_t packed[TOTALS], Foreign *foreign, FxError *err) {
     FxMark mark;
     Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
     if (!s.file)
@@ -393,8 +394,6 @@ static int read_fork(FxRun *run, const char *path, Foreign *foreign, FxError *er
         result = read_item(&s, &it, place, path, err);
     }
     fclose(s.file);
-    if (result == 0)
-        unpack(run, packed);
     return result;
 }
 
@@ -410,8 +409,61 @@ static long long step_of(const char *path) {
     return got ? (long long)get_le(bytes, 8) : -1;
 }
 
+// The images that a run of this batch has seen after so many steps.
+static uint64_t images_after(const FxConfig *c, uint64_t step) {
+    uint64_t spe = c->steps_per_epoch, batch = (uint64_t)c->batch, pass = c->drop_last ? spe * batch : c->train_images;
+    return step / spe * pass + step % spe * batch;
+}
+
+// One kept array under this run's format: as it is where that is the same, else rounded. Returns whether it was rounded.
+static bool adopt(FxRun *run, const FxPhase *phase, Foreign *from, const uint64_t formats[3]) {
+    FxNode *node = fx_net_product(&run->net, from->layer);
+    int which = from->site == FX_SITE_STORE ? 0 : from->site == FX_SITE_MOMENTUM ? 1 : 2;
+    FxTensor *to = which == 0 ? &node->store : which == 1 ? &node->momentum : &node->second;
+    bool same = from->data.type == to->type && formats[which] == node->site[from->site].format;
+    if (from->data.count == 0 || to->count == 0)
+        return false;
+    from->data.exponent = node->exponents[which];
+    if (same)
+        memcpy(to->data, from->data.data, to->count * fx_type_size(to->type));
+    else
+        fx_net_adopt(&run->net, &run->config, phase, from->layer, from->site, &from->data);
+    if (same)
+        to->exponent = from->data.exponent;
+    return !same;
+}
+
+// The parent's formats, as its sites had them.
+static void note_formats(const FxRun *run, uint64_t (*formats)[3]) {
+    for (int p = 0; p < run->net.product_count; p++) {
+        const FxSiteState *site = fx_net_product(&run->net, p)->site;
+        formats[p][0] = site[FX_SITE_STORE].format;
+        formats[p][1] = site[FX_SITE_MOMENTUM].format;
+        formats[p][2] = site[FX_SITE_SECOND].format;
+    }
+}
+
+// What a fork begins anew: another optimiser's state, counts, and a loss scale but for a dynamic one that goes on.
+static void begin_anew(FxRun *run, bool other_rule, FxLossScale scale) {
+    bool was_one = run->loss_scale.mantissa == 1 << 14 && run->loss_scale.exponent == -14; // a parent without one, most likely
+    if (!run->config.loss_scaling.dynamic || was_one)
+        run->loss_scale = scale;
+    if (other_rule)
+        run->net.updates = 0;
+    for (int p = 0; p < run->net.product_count; p++) {
+        FxNode *node = fx_net_product(&run->net, p);
+        for (int i = 0; i < FX_SITE_NUMBERS; i++) {
+            node->site[i].stats = (FxStats){0};
+            node->site[i].quality = (FxQuality){0};
+            node->site[i].exponent_moves = node->site[i].changed = 0;
+        }
+        memset(node->sums, 0, sizeof node->sums);
+    }
+}
+
 int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char text[256], FxError *err) {
     char path[3][PATH];
+    uint64_t packed[TOTALS];
     if (paths(path, directory, err))
         return -1;
     long long steps[2] = {step_of(path[0]), step_of(path[1])};
@@ -422,29 +474,32 @@ int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char te
         return fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: its checkpoints are of step %lld%s%lld", directory, (unsigned long long)step, steps[0],
                        steps[1] >= 0 ? " and " : "; the one before: ", steps[1]);
     Foreign *foreign = calloc((size_t)item_count(run), sizeof *foreign);
-    if (!foreign)
-        return fx_fail_memory(err, "fork", (size_t)item_count(run) * sizeof *foreign);
-    int result = read_fork(run, path[file], foreign, err), rounded = 0;
-    const FxPhase *phase = fx_config_phase(&run->config, step);
-    if (result == 0)
+    uint64_t (*formats)[3] = calloc((size_t)run->net.product_count, sizeof *formats);
+    FxLossScale scale = run->loss_scale;
+    int result = foreign && formats ? read_fork(run, path[file], packed, foreign, err)
+                                    : fx_fail_memory(err, "fork", (size_t)item_count(run) * sizeof *foreign);
+    if (result == 0 && images_after(&run->config, step) != packed[1])
+        result = fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: it had seen %llu images by then, this run would have seen %llu: run.batch, drop-last and "
+                         "validation must be the same", directory, (unsigned long long)step, (unsigned long long)packed[1],
+                         (unsigned long long)images_after(&run->config, step));
+    bool other_rule = result == 0 && packed[24] != fx_text_mark(run->config.update.rule->name);
+    int rounded = 0;
+    if (result == 0) {
+        const FxPhase *phase = fx_config_phase(&run->config, step);
+        unpack(run, packed);
+        note_formats(run, formats);
+        begin_anew(run, other_rule, scale);
         fx_net_start_controllers(&run->net, phase);
-    for (int i = 0; i < item_count(run); i++) {
-        FxTensor *from = &foreign[i].data;
-        FxNode *node = from->data ? fx_net_product(&run->net, foreign[i].layer) : NULL;
-        int which = foreign[i].site == FX_SITE_STORE ? 0 : foreign[i].site == FX_SITE_MOMENTUM ? 1 : 2;
-        const FxTensor *to[] = {node ? &node->store : NULL, node ? &node->momentum : NULL, node ? &node->second : NULL};
-        if (result == 0 && node && from->count && to[which]->count) {
-            from->exponent = node->exponents[which];
-            fx_net_adopt(&run->net, &run->config, phase, foreign[i].layer, foreign[i].site, from);
-            node->exponents[which] = to[which]->exponent;
-            rounded++;
-        }
-        free(from->data);
+        for (int i = 0; i < item_count(run); i++)
+            if (foreign[i].data.data && (foreign[i].site == FX_SITE_STORE || !other_rule))
+                rounded += adopt(run, phase, &foreign[i], formats[foreign[i].layer]);
     }
+    for (int i = 0; foreign && i < item_count(run); i++)
+        free(foreign[i].data.data);
     free(foreign);
+    free(formats);
     if (result)
         return -1;
-    take_exponents(run);
     snprintf(text, 256, "%.160s@%llu, %d tensors in another format\n", directory, (unsigned long long)step, rounded);
     return 0;
 }

@@ -6,7 +6,9 @@
 #include "sim/train.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // Set by a signal and by nothing else; read between steps.
 static volatile sig_atomic_t stop_requested;
@@ -57,13 +59,32 @@ static void join_command(char *text, size_t size, int argc, char **argv) {
     snprintf(used + 1 < size ? text + used : text + size - 2, 2, "\n");
 }
 
+// RUN@STEP: its state into the run, before anything is written or deleted. parent: a line that says whose it is.
+static int fork_from(FxRun *run, const char *fork, const char *out, char parent[256], FxError *err) {
+    char directory[FX_DIRECTORY];
+    const char *at = strrchr(fork, '@');
+    size_t length = at ? (size_t)(at - fork) : 0;
+    struct stat from, to;
+    if (!at || length == 0 || length >= sizeof directory || !at[1] || strspn(at + 1, "0123456789") != strlen(at + 1) || strlen(at) > 18)
+        return fx_fail(err, FX_EXIT_USAGE, "--fork %.80s: write RUN@STEP, as runs/wage-s1@4680", fork);
+    memcpy(directory, fork, length);
+    directory[length] = 0;
+    if (stat(directory, &from) == 0 && stat(out, &to) == 0 && from.st_ino == to.st_ino && from.st_dev == to.st_dev)
+        return fx_fail(err, FX_EXIT_USAGE, "--fork %.80s: --out names the same run; a fork is a run of its own", fork);
+    uint64_t step = strtoull(at + 1, NULL, 10);
+    if (step >= run->config.total_steps)
+        return fx_fail(err, FX_EXIT_USAGE, "--fork %.80s: this run ends at step %llu; more epochs are needed", fork,
+                       (unsigned long long)run->config.total_steps);
+    return fx_checkpoint_fork(run, directory, step, parent, err);
+}
+
 int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     FxOptions o;
     FxRun run = {0};
     FxRunDir dir = {.lock = -1};
     FxWarnings warnings = {{0}};
     FxStatus status = FX_RUNNING;
-    char command[8192], out[256];
+    char command[8192], out[256], parent[256];
     if (fx_options_read(&o, argc, argv, "out resume force fork", err))
         return -1;
     bool quiet = !strcmp(fx_recipe_text(&o.recipe, "run.quiet"), "yes");
@@ -73,12 +94,16 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     int result = fx_run_prepare(&run, &o.recipe, &warnings, err);
     if (result == 0) {
         print_warnings(&warnings);
-        result = o.fork && (o.existing == FX_EXISTING_RESUME || o.existing == FX_EXISTING_AUTO)
-                     ? fx_fail(err, FX_EXIT_USAGE, "--fork begins a run, --resume goes on with one: a forked run is resumed without --fork")
-                     : fx_rundir_open(&dir, o.out ? o.out : out, o.existing, err);
+        const char *path = o.out ? o.out : out;
+        if (o.fork && (o.existing == FX_EXISTING_RESUME || o.existing == FX_EXISTING_AUTO))
+            result = fx_fail(err, FX_EXIT_USAGE, "--fork begins a run, --resume goes on with one: a forked run is resumed without --fork");
+        else if (o.fork)
+            result = fork_from(&run, o.fork, path, parent, err);
+        if (result == 0)
+            result = fx_rundir_open(&dir, path, o.existing, err);
     }
     if (result == 0) {
-        FxTrainOptions options = {quiet, command, o.fork, &stop_requested};
+        FxTrainOptions options = {quiet, command, o.fork ? parent : NULL, &stop_requested};
         if (!quiet)
             fprintf(stderr, "%s: recipe %s on %s, net %s, %d threads, %s\n", dir.path, run.recipe.name, run.data.name,
                     run.net.notation, run.net.work.threads, run.cpu_name);

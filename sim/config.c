@@ -176,7 +176,7 @@ int fx_config_resolve(FxConfig *config, FxRecipe *recipe, const FxLayerName *nam
     for (int p = 0; p < config->phase_count; p++)
         if (fx_update_at(&r, &config->phases[p], config->phases[p].start))
             goto done;
-    result = fx_recipe_unused(recipe, names, layers, warnings, err);
+    result = fx_check_effect(&r) || fx_recipe_unused(recipe, names, layers, warnings, err) ? -1 : 0;
 done:
     free(starts);
     if (result)

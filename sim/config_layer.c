@@ -246,12 +246,20 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
             return -1;
         c->site[FX_SITE_ACTIVATION].clip = !strcmp(text, "clip");
     }
+    const FxScale *scale = &c->site[FX_SITE_ACTIVATION].q.scale;
+    if (c->site[FX_SITE_ACTIVATION].clip && (scale->group || scale->rule->real || scale->rule->sample_mean))
+        return fx_fail(r->err, FX_EXIT_USAGE, "%s: activation.q = %s: activation.ste = clip masks what lies outside of one scale a tensor; write "
+                       "activation.ste = identity", layer->name, printed(&c->site[FX_SITE_ACTIVATION].q).text);
     if (fx_value_at(r, text, "weight.ste", layer, step))
         return -1;
     if (layer->last && c->site[FX_SITE_LOGITS].on) {
         if (fx_value_at(r, text, "logits.ste", layer, step))
             return -1;
+        scale = &c->site[FX_SITE_LOGITS].q.scale;
         c->site[FX_SITE_LOGITS].clip = !strcmp(text, "clip");
+        if (c->site[FX_SITE_LOGITS].clip && (scale->group || scale->rule->real || scale->rule->sample_mean))
+            return fx_fail(r->err, FX_EXIT_USAGE, "%s: logits.q = %s: logits.ste = clip masks what lies outside of one scale a tensor; write "
+                           "logits.ste = identity", layer->name, printed(&c->site[FX_SITE_LOGITS].q).text);
     }
     if (fx_value_at(r, text, "error.gamma", layer, step))
         return -1;

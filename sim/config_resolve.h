@@ -23,4 +23,7 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
 int fx_resolve_update(const Resolver *r);
 int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step);
 
+// After everything is resolved: overrides on the command line that cannot work beside the other settings. Errors: exit code 2.
+int fx_check_effect(const Resolver *r);
+
 #endif

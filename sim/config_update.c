@@ -25,9 +25,16 @@ static int resolve_loss_scale(const Resolver *r) {
         return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.value"));
     if (l->dynamic && l->backoff.mantissa <= 0)
         return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.backoff = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.backoff"));
+    enum { FAR = 100 };
+    const FxScalar all[] = {l->value, l->floor};
+    for (int i = 0; i < 2; i++)
+        if (all[i].mantissa < 0 || all[i].exponent > FAR - 15 || all[i].exponent < -FAR)
+            return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value, .floor: above 0 and between 2^-%d and 2^%d, where float32 holds the products", FAR, FAR);
     l->on_saturation = share != NULL;
     if (share && fx_scalar_parse(&l->share, share + 1, r->err))
         return -1;
+    if (share && l->share.exponent + 14 >= 0 && !(l->share.exponent == -14 && l->share.mantissa == 1 << 14))
+        return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.trigger = %s: a share is at most 1", trigger);
     return fx_growth_parse(&l->growth, fx_recipe_text(recipe, "loss-scale.growth"), r->err);
 }
 
@@ -41,6 +48,12 @@ int fx_resolve_update(const Resolver *r) {
     u->epsilon = scalar(r->recipe, "update.epsilon");
     if (resolve_loss_scale(r))
         return -1;
+    const FxScalar betas[] = {u->beta1, u->beta2};
+    for (int i = 0; i < 2; i++)
+        if (betas[i].exponent + 14 >= 0 && betas[i].mantissa)
+            return fx_fail(r->err, FX_EXIT_USAGE, "update.beta%d = %s: below 1 is needed", i + 1, fx_recipe_text(r->recipe, i ? "update.beta2" : "update.beta1"));
+    if (u->epsilon.mantissa < 0)
+        return fx_fail(r->err, FX_EXIT_USAGE, "update.epsilon = %s: not below 0", fx_recipe_text(r->recipe, "update.epsilon"));
     if (!u->lsb)
         return 0;
     if (strcmp(u->rule->name, "sgd") || u->nesterov)
@@ -91,4 +104,47 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
         return fx_fail(r->err, FX_EXIT_USAGE, "update.rate: %s: a warm-up of %llu updates, the value rules for %llu", item->text,
                        (unsigned long long)phase->rate.warmup, (unsigned long long)(phase->rate.stop - phase->rate.start));
     return c->update.lsb ? check_lsb(r, phase, item->text) : 0;
+}
+
+// Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
+int fx_check_effect(const Resolver *r) {
+    const FxConfig *c = r->config;
+    bool momentum = c->update.rule->has_momentum, decay = false, overflow = false, adam = c->update.rule->has_second;
+    for (int p = 0; p < c->phase_count; p++) {
+        momentum |= c->phases[p].momentum.mantissa != 0;
+        decay |= c->phases[p].decay.mantissa != 0;
+        for (int l = 0; l < c->layer_count; l++)
+            for (int i = 0; fx_site_info(i); i++)
+                overflow |= fx_site_has_overflow(&c->phases[p].layers[l].site[fx_site_info(i)->site]);
+    }
+    const struct {
+        const char *keys;
+        bool works;
+        const char *needs;
+    } rules[] = {
+        {"init.ranges", overflow, "a site with the scale overflow"},
+        {"input.mean", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
+        {"input.std", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
+        {"update.beta1", adam, "update.rule = adam"},
+        {"update.beta2", adam, "update.rule = adam"},
+        {"update.epsilon", adam, "update.rule = adam"},
+        {"update.nesterov", momentum && !adam && !c->update.rule->has_momentum, "update.rule = sgd and a momentum"},
+        {"update.momentum", !adam, "update.rule = sgd or sgd-inner"},
+        {"second.", adam, "update.rule = adam"},
+        {"momentum.", momentum && !c->update.lsb, "a momentum, and update.rate-unit = value"},
+        {"decay.", decay && !c->update.lsb, "a weight decay, and update.rate-unit = value"},
+        {"bias.", c->bias, "run.bias = yes"},
+        {"loss-scale.value", c->loss_scaling.on, "a loss-scale.mode"},
+        {"loss-scale.trigger", c->loss_scaling.on, "a loss-scale.mode"},
+        {"loss-scale.growth", c->loss_scaling.dynamic, "loss-scale.mode = dynamic"},
+        {"loss-scale.backoff", c->loss_scaling.dynamic, "loss-scale.mode = dynamic"},
+        {"loss-scale.floor", c->loss_scaling.dynamic, "loss-scale.mode = dynamic"},
+    };
+    for (int i = 0; i < r->recipe->count; i++) {
+        const FxSetting *s = &r->recipe->settings[i];
+        for (size_t k = 0; s->from_user && k < sizeof rules / sizeof rules[0]; k++)
+            if (!strncmp(s->key->path, rules[k].keys, strlen(rules[k].keys)) && !rules[k].works && strcmp(s->value, s->key->fallback))
+                return fx_fail(r->err, FX_EXIT_USAGE, "%s: takes no effect: it needs %s", s->source, rules[k].needs);
+    }
+    return 0;
 }

@@ -3,6 +3,7 @@
 #include "layers/linear.h"
 #include "sim/cast.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ static void init_codes(FxNode *node, const FxLayerConfig *c, const FxConfig *con
     U128 width = half_width(fraction, c->init_c, node->layer.fan_in, on_weight ? &config->init_floor : NULL);
     for (size_t i = 0; i < node->layer.weights; i++) {
         int64_t w = clamp(draw(rng_of(config, node), i, width), low, high) * (INT64_C(1) << (store_fraction - fraction));
-        fx_tensor_set(codes, i, clamp(w, -c->store_limit, c->store_limit));
+        fx_tensor_set(codes, i, clamp(w, store->grid.is_signed ? -c->store_limit : 0, c->store_limit));
     }
 }
 
@@ -65,24 +66,24 @@ void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int 
     FxStats ignored = {0};
     if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
         q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
-    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true,
+    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = fx_autoflex_is_starting(&q.scale, state->words),
                          .samples = 1, .channels = (size_t)node->layer.out.c, .casts = net->casts.data};
     FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
     fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
 }
 
-// A store whose scale moves starts from 30 bits behind the point, one of floats from float32; both by its quantiser, to nearest.
+// A store whose scale moves starts from 30 bits behind the point, one of floats from float64; both by its quantiser, to nearest.
 static int init_rounded(FxNet *net, int layer, const FxConfig *config, FxError *err) {
     FxNode *node = fx_net_product(net, layer);
     const FxLayerConfig *c = &config->phases[0].layers[layer];
     bool floats = c->site[FX_SITE_STORE].q.grid.kind->has_patterns;
     size_t n = node->store.count;
-    FxTensor draws = {calloc(n, 8), floats ? FX_FLOAT32 : FX_INT64, n, floats ? 0 : -30};
+    FxTensor draws = {calloc(n, 8), floats ? FX_FLOAT64 : FX_INT64, n, floats ? 0 : -30};
     if (!draws.data)
         return fx_fail_memory(err, "initial weights", 8 * n);
     U128 width = half_width(30, c->init_c, node->layer.fan_in, NULL);
     if (floats)
-        fx_init_draw_f32(draws.data, rng_of(config, node), node->layer.weights, c->init_c, node->layer.fan_in);
+        fx_init_draw_f64(draws.data, rng_of(config, node), node->layer.weights, c->init_c, node->layer.fan_in);
     for (size_t i = 0; !floats && i < node->layer.weights; i++)
         fx_tensor_set(&draws, i, draw(rng_of(config, node), i, width));
     fx_net_adopt(net, config, &config->phases[0], layer, FX_SITE_STORE, &draws);
@@ -90,14 +91,27 @@ static int init_rounded(FxNet *net, int layer, const FxConfig *config, FxError *
     return 0;
 }
 
-// Tells rules and their parameters apart: FNV-1a of the scale's text.
-static uint64_t rule_mark(const FxScale *scale) {
-    char text[64];
+uint64_t fx_text_mark(const char *text) {
     uint64_t mark = UINT64_C(14695981039346656037);
-    fx_scale_print(text, sizeof text, scale);
     for (const char *p = text; *p; p++)
         mark = (mark ^ (unsigned char)*p) * UINT64_C(1099511628211);
     return mark;
+}
+
+// Tells rules and their parameters apart.
+static uint64_t rule_mark(const FxScale *scale) {
+    char text[64];
+    fx_scale_print(text, sizeof text, scale);
+    return fx_text_mark(text);
+}
+
+// Tells apart what kept numbers look like: grid and scale, not how they came there.
+static uint64_t format_mark(const FxSiteConfig *site) {
+    char grid[64], scale[64], text[136];
+    fx_grid_print(grid, sizeof grid, &site->q.grid);
+    fx_scale_print(scale, sizeof scale, &site->q.scale);
+    snprintf(text, sizeof text, "%s@%s", grid, scale);
+    return fx_text_mark(text);
 }
 
 void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
@@ -107,13 +121,12 @@ void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
             FxSiteState *state = &node->site[fx_site_info(i)->site];
             const FxSiteConfig *c = &phase->layers[p].site[fx_site_info(i)->site];
             bool here = fx_site_of(fx_site_info(i)->site, &node->name) && c->on;
+            state->format = c->q.grid.kind ? format_mark(c) : 0; // a layer without the site has none
             uint64_t mark = here ? rule_mark(&c->q.scale) : 0;
             if (state->rule == mark)
                 continue;
             memset(state->words, 0, sizeof state->words);
             state->rule = mark;
-            state->chosen = 0;
-            state->exponent = 0;
             if (here && c->q.scale.rule->start)
                 c->q.scale.rule->start(&c->q.scale, &c->q.grid, state->words);
         }

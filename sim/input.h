@@ -10,12 +10,13 @@
 int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int byte, bool *saturated);
 
 // Whether the codes come from the bytes in one rounding: an integer map and a fixed grid of constant scale. Else the map's
-// 8-bit codes, or the float32 of mean-std, go through the site's quantiser.
+// float32, or where the grid is of integers its 8-bit codes, go through the site's quantiser.
 bool fx_input_is_direct(const FxConfig *config);
 
-// values: float32, values[byte * channels + c] = float32((byte / 255 - mean) / std), from float64, rounded once. mean, std: "data", the training
-// images' own from exact sums, or a decimal a channel. Errors: exit code 2.
-int fx_input_values_f32(const FxTensor *values, const char *mean, const char *std, const FxDataset *data, FxError *err);
+// values[byte * channels + c] = float32 of the exact map, rounded once; so near to it that no grid of up to 12 bits behind the
+// point rounds it otherwise. mean-std: (byte / 255 - mean) / std from float64; mean, std: "data", the training images' own from
+// exact sums, or a decimal a channel. Errors: exit code 2.
+int fx_input_values_f32(const FxTensor *values, FxInputMap map, const char *mean, const char *std, const FxDataset *data, FxError *err);
 
 // x[i] = values[bytes[i] * channels + i % channels], first a multiple of channels.
 void fx_input_look_up_f32(void *x, const uint8_t *bytes, size_t first, size_t n, const void *values, size_t channels);

@@ -31,7 +31,26 @@ static bool number_of(double *out, const char *list, int channel) {
     return true;
 }
 
-int fx_input_values_f32(const FxTensor *values, const char *mean_text, const char *std_text, const FxDataset *data, FxError *err) {
+// More numbers than channels?
+static bool has_more(const char *list, int channels) {
+    double ignored;
+    return strcmp(list, "data") && number_of(&ignored, list, channels);
+}
+
+// wage-127.5: p / 127.5 - 1; wage-128: (p - 128) / 128, held to +-127 / 128; unit: p / 255.
+static float plain_value(FxInputMap map, int p) {
+    double x = map == FX_MAP_UNIT ? p / 255.0 : map == FX_MAP_WAGE_128 ? (p - 128) / 128.0 : (2 * p - 255) / 255.0;
+    return (float)(map == FX_MAP_WAGE_128 && x < -127 / 128.0 ? -127 / 128.0 : x);
+}
+
+int fx_input_values_f32(const FxTensor *values, FxInputMap map, const char *mean_text, const char *std_text, const FxDataset *data, FxError *err) {
+    for (int p = 0; p < 256 && map != FX_MAP_MEAN_STD; p++)
+        for (int c = 0; c < data->channels; c++)
+            ((float *)values->data)[p * data->channels + c] = plain_value(map, p);
+    if (map != FX_MAP_MEAN_STD)
+        return 0;
+    if (has_more(mean_text, data->channels) || has_more(std_text, data->channels))
+        return fx_fail(err, FX_EXIT_USAGE, "input.mean = %s, input.std = %s: the images have %d channels", mean_text, std_text, data->channels);
     for (int c = 0; c < data->channels; c++) {
         double mean, std;
         moments(data, c, &mean, &std);

@@ -251,13 +251,13 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
     const FxSiteConfig *config = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].site[site->site];
     Row r = {.used = 0};
     bool shown = site->site == FX_SITE_STORE || config->on; // an unrounded store still changes
-    if (!shown || (site->parent && !config->is_set) || state->stats.n == 0)
-        return 0;
-    site_row(&r, dir, run, run->step, node, site, state);
+    shown &= (!site->parent || config->is_set) && state->stats.n > 0;
+    if (shown)
+        site_row(&r, dir, run, run->step, node, site, state);
     state->stats = (FxStats){0};
     state->quality = (FxQuality){0};
     state->exponent_moves = state->changed = 0;
-    return finish(dir, dir->stats, "stats.csv", &r, err);
+    return shown ? finish(dir, dir->stats, "stats.csv", &r, err) : 0;
 }
 
 int fx_last_write(const FxRunDir *dir, const FxRun *run, FxError *err) {

@@ -10,8 +10,8 @@ int fx_growth_parse(FxGrowth *growth, const char *text, FxError *err) {
     int n = sscanf(text, "%63s %7s %31s %c", factor, word, period, &rest);
     size_t digits = n == 3 ? strspn(period, "0123456789") : 0;
     if (n != 3 || strcmp(word, "after") || !digits || digits > 15 || strcmp(period + digits, "s") || atoll(period) == 0 ||
-        fx_scalar_parse(&growth->factor, factor, &why) || growth->factor.mantissa <= 0)
-        return fx_fail(err, FX_EXIT_USAGE, "\"%.60s\"; write FACTOR after Ns, as 2 after 2000s", text);
+        fx_scalar_parse(&growth->factor, factor, &why) || growth->factor.mantissa <= 0 || growth->factor.exponent + 14 < 0)
+        return fx_fail(err, FX_EXIT_USAGE, "\"%.60s\"; write FACTOR after Ns, the factor at least 1, as 2 after 2000s", text);
     growth->after = (uint64_t)atoll(period);
     return 0;
 }
@@ -25,9 +25,9 @@ FxScalar fx_loss_scale_value(const FxLossScale *scale) {
     return (FxScalar){(int32_t)scale->mantissa, (int32_t)scale->exponent};
 }
 
-bool fx_loss_scale_fires(const FxLossScaling *how, const FxStats *stats) {
+bool fx_loss_scale_fires(const FxLossScaling *how, const FxStats *stats, uint64_t lost) {
     if (!how->on || !how->on_saturation)
-        return how->on && stats->nonfinite > 0;
+        return how->on && lost > 0;
     int shift = -how->share.exponent; // saturated * 2^shift > n * mantissa
     if (shift < 0)
         return false;
@@ -62,7 +62,7 @@ void fx_loss_scale_move(FxLossScale *scale, const FxLossScaling *how, bool skipp
         scale->good = 0;
     }
     enum { FAR = 100 }; // float32 must hold it
-    if (next.exponent > FAR || next.exponent < -FAR)
+    if (next.exponent > FAR - 15 || next.exponent < -FAR)
         next = now;
     scale->mantissa = next.mantissa;
     scale->exponent = next.exponent;

@@ -32,8 +32,8 @@ typedef struct FxLossScale {
 FxLossScale fx_loss_scale_start(const FxLossScaling *how);
 FxScalar fx_loss_scale_value(const FxLossScale *scale);
 
-// Whether what an error or gradient site has counted in one tensor fires the trigger.
-bool fx_loss_scale_fires(const FxLossScaling *how, const FxStats *stats);
+// Whether what an error or gradient site has counted in one tensor fires the trigger. lost: elements that came or became not finite.
+bool fx_loss_scale_fires(const FxLossScaling *how, const FxStats *stats, uint64_t lost);
 
 // After a step: skipped or good.
 void fx_loss_scale_move(FxLossScale *scale, const FxLossScaling *how, bool skipped);

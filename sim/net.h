@@ -20,6 +20,7 @@ typedef struct FxSiteState {
     uint64_t changed;       // store: codes that differ from the step before
     int64_t words[FX_AUTOFLEX_WORDS]; // of a controller
     uint64_t rule;          // which rule they belong to
+    uint64_t format;        // which quantiser the kept numbers have: told apart by a fork
     FxQuality quality;      // stats.kind = full
     FxStats last;           // of the last step alone
     uint64_t last_changed;
@@ -69,6 +70,7 @@ typedef struct FxNet {
     FxTensor update[FX_UPDATE_BUFFERS + 2]; // of the optimiser: buffers, the new store, directions
     FxTensor casts;        // room for a cast a channel, bytes
     FxTensor input_values; // of mean-std: 256 numbers a channel, float32
+    uint64_t updates;      // that the optimiser has made: skipped steps are none
     FxMemory memory;
     FxWork work;
 } FxNet;
@@ -88,14 +90,17 @@ int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError
 int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err);
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err);
 
+// A number that tells texts apart (FNV-1a).
+uint64_t fx_text_mark(const char *text);
+
 // Controllers whose rule is not the one that their words belong to begin anew: at the start, and in a fork.
 void fx_net_start_controllers(FxNet *net, const FxPhase *phase);
 
 // store, momentum or second = from, rounded to nearest by the site's quantiser.
 void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int layer, FxSite site, const FxTensor *from);
 
-// x[i] = (2 * word i + 1 - 2^32) * 2^-32 * sqrt(init_c / fan_in), from float64, rounded once.
-void fx_init_draw_f32(void *x, FxRng rng, size_t n, int init_c, size_t fan_in);
+// x[i] = (2 * word i + 1 - 2^32) * 2^-32 * sqrt(init_c / fan_in), float64.
+void fx_init_draw_f64(void *x, FxRng rng, size_t n, int init_c, size_t fan_in);
 
 void fx_net_free(FxNet *net); // accepts a zeroed struct
 

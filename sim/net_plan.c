@@ -68,6 +68,15 @@ static int reader(const FxNet *net, int i) {
     return j < net->count && net->nodes[j].layer.ops->role != FX_ROLE_LOSS ? j : net->count;
 }
 
+// When the error at node i is first written: while the next product behind it, or the loss, runs backward, whose errors go
+// down all maps between the two at once.
+static int error_birth(const FxNet *net, int i) {
+    int j = i + 1;
+    while (j < net->count && net->nodes[j].layer.ops->role == FX_ROLE_MAP)
+        j++;
+    return 2 * net->count - (j < net->count && net->nodes[j].layer.ops->role == FX_ROLE_PRODUCT ? j : net->count);
+}
+
 // Times: the backward pass ends at 2n, all updates come after it.
 static int plan_update(const Planner *p, int index, FxType sums, int backward) {
     FxNet *net = p->net;
@@ -122,7 +131,7 @@ static int error_type(const Planner *p, int index, FxType *type, uint64_t *max_e
 
 static int plan_product(const Planner *p, int index) {
     FxNet *net = p->net;
-    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i, below = 2 * n - reader(net, i);
+    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i, below = error_birth(net, i);
     FxNode *node = &net->nodes[i];
     FxLayer *l = &node->layer;
     size_t in = fx_shape_count(l->in), out = fx_shape_count(l->out);
@@ -189,7 +198,7 @@ static int plan_map(const Planner *p, int i) {
     if (!node->id)
         return 0;
     const FxTensor *e_grad = &fx_net_product(net, node->id - 1)->e_grad;
-    int birth = 2 * n - reader(net, i);
+    int birth = error_birth(net, i);
     return tensor(p, &node->e, node->e.type, out, birth, backward) || tensor(p, &node->e_grad, e_grad->type, e_grad->count ? out : 0, birth, backward);
 }
 
@@ -219,10 +228,11 @@ static int plan_image(const Planner *p) {
     FxNode *first = fx_net_product(net, 0);
     size_t image = fx_shape_count(net->shape);
     int end = 2 * net->count;
-    bool floats = p->config->map == FX_MAP_MEAN_STD, has_copy = fx_has_copy(p->config, 0, FX_SITE_ACTIVATION_GRAD);
+    bool floats = p->config->map == FX_MAP_MEAN_STD || fx_carrier(p->config, 0, FX_SITE_INPUT, NULL) == FX_FLOAT32, has_copy = fx_has_copy(p->config, 0, FX_SITE_ACTIVATION_GRAD);
     bool again = floats || has_copy || !fx_input_is_direct(p->config);
     if (has_copy && first->input >= 0)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: activation.grad of an image behind a pool", first->name.name);
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: activation.grad of an image that a pool reads first: the copy would need a pool of its own; begin the net "
+                       "with a product, or set the first layer's activation.grad nowhere", first->name.name);
     return tensor(p, &net->image_codes, fx_carrier(p->config, 0, FX_SITE_INPUT, NULL), image, 0, end) ||
            copy(p, 0, FX_SITE_ACTIVATION_GRAD, &net->image_grad, image, 0, end) ||
            tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT8, again ? image : 0, 0, end) ||

@@ -65,7 +65,7 @@ static void adam(FxUpdating *u) {
     fx_update_round(u, FX_SITE_MOMENTUM, m, &node->momentum);
     fx_update_round(u, FX_SITE_SECOND, v, &node->second);
     fx_adam_step_f32(&u->buffer[0], &node->store, &node->momentum, &node->second, u->rate, c->beta1, c->beta2, c->epsilon,
-                     u->s->step + 1, work_of(u));
+                     u->s->net->updates + 1, work_of(u));
     fx_update_store(u, &u->buffer[0], &node->momentum);
 }
 
@@ -138,7 +138,8 @@ int fx_update_check(const FxConfig *config, int layer, const char *name, FxError
         const FxLayerConfig *c = &phase->layers[layer];
         uint64_t end = p + 1 < config->phase_count ? config->phases[p + 1].start : config->total_steps;
         bool moves = phase->rate.cosine || phase->rate.warmup;
-        for (uint64_t step = phase->start; step < end; step = moves ? step + 1 : end)
+        uint64_t stride = 1 + (end - phase->start) / 65536; // long spans by samples, and their last steps, the finest, one by one
+        for (uint64_t step = phase->start; step < end; step = !moves ? end : end - step > 1024 ? step + stride : step + 1)
             if (!fits(config, phase, c, fx_rate_at(&phase->rate, step), bound_of(&c->site[FX_SITE_GRADIENT].q)))
                 return fx_fail(err, FX_EXIT_USAGE, "%s: the update at step %llu needs more than 63 bits: use fewer bits of gradient, momentum or "
                                "store, or a rate, momentum or decay of fewer bits (a power of two has one)", name, (unsigned long long)step);

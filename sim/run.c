@@ -71,7 +71,7 @@ static int prepare(FxRun *run, int wide, FxWarnings *warnings, FxError *err) {
     if (result || fx_net_plan(&run->net, &run->config, threads, cpu, err) ||
         fx_feed_init(&run->feed, &run->data, &run->config, err) || config_crc(run, err))
         return -1;
-    if (run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.mean, run->config.std, &run->data, err))
+    if (run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.map, run->config.mean, run->config.std, &run->data, err))
         return -1;
     if (fx_last_init(&run->last, run->net.product_count, err))
         return -1;
@@ -147,6 +147,9 @@ void fx_run_step(FxRun *run) {
     FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals,
                    .loss_scale = fx_loss_scale_value(&run->loss_scale), .fired = &fired};
     FxTotals before = run->totals;
+    const FxPhase *phase = fx_config_phase(&run->config, run->step);
+    if (phase->start == run->step) // what a schedule has changed begins anew
+        fx_net_start_controllers(&run->net, phase);
     run->totals.answers.loss = 0;
     fx_step_train(&step);
     run->last_scale = step.loss_scale;

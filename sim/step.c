@@ -48,6 +48,13 @@ static FxAccumulatorCounts *counts_of(const FxStep *s, FxNode *node, FxProductKi
     return s->evaluation ? NULL : &node->sums[kind];
 }
 
+// Autoflex belongs to written tensors: weights of the store's own format are the store (specs/formats.md 12.5).
+static bool reads_store(const FxLayerConfig *c) {
+    const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
+    return weight->scale.rule->observe == fx_autoflex_observe && store->scale.rule == weight->scale.rule && weight->grid.bits == store->grid.bits &&
+           weight->grid.is_signed == store->grid.is_signed && weight->grid.twos_complement == store->grid.twos_complement;
+}
+
 // Q_W: the operands of the forward and error products, and the bias, which follows the weights in the store.
 static void quantise_weights(const FxStep *s) {
     for (int p = 0; p < s->net->product_count; p++) {
@@ -56,7 +63,12 @@ static void quantise_weights(const FxStep *s) {
         FxSource source = {.x = &weights};
         weights.count = node->layer.weights;
         trace(s, node->id, "store.before", &node->store);
-        fx_site_cast(s, node, FX_SITE_WEIGHT, &source, &node->layer.weight);
+        if (reads_store(layer_config(s, node))) {
+            memcpy(node->layer.weight.data, weights.data, weights.count * fx_type_size(weights.type));
+            node->layer.weight.exponent = weights.exponent;
+        } else {
+            fx_site_cast(s, node, FX_SITE_WEIGHT, &source, &node->layer.weight);
+        }
         trace(s, node->id, "weight", &node->layer.weight);
         if (has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation)
             fx_site_cast(s, node, FX_SITE_WEIGHT_BACK, &source, &node->weight_back);
@@ -325,6 +337,7 @@ void fx_step_train(const FxStep *step) {
         trace(s, node->id, "store.after", &node->store);
     }
     s->totals->skipped_steps += fired;
+    net->updates += !fired;
     if (step->fired)
         *step->fired = fired;
 }

@@ -192,29 +192,12 @@ static int loop(Training *t, FxStatus *status) {
     return 0;
 }
 
-// RUN@STEP: its state into this run, and who the parent is into DIR/parent.
-static int fork_from(Training *t) {
-    char directory[FX_DIRECTORY], text[256];
-    const char *fork = t->options->fork, *at = strrchr(fork, '@');
-    size_t length = at ? (size_t)(at - fork) : 0;
-    if (!at || length == 0 || length >= sizeof directory || !at[1] || strspn(at + 1, "0123456789") != strlen(at + 1) || strlen(at) > 18)
-        return fx_fail(t->err, FX_EXIT_USAGE, "--fork %.80s: write RUN@STEP, as runs/wage-s1@4680", fork);
-    memcpy(directory, fork, length);
-    directory[length] = 0;
-    if (fx_checkpoint_fork(t->run, directory, strtoull(at + 1, NULL, 10), text, t->err))
-        return -1;
-    if (t->run->step >= t->run->config.total_steps)
-        return fx_fail(t->err, FX_EXIT_USAGE, "--fork %.80s: this run ends at step %llu; more epochs are needed", fork,
-                       (unsigned long long)t->run->config.total_steps);
-    t->row_images = t->run->images;
-    return fx_rundir_write(t->dir, "parent", text, t->err);
-}
-
 static int start(Training *t, FxStatus *status) {
     FxRun *run = t->run;
     size_t size = fx_recipe_write(NULL, 0, &run->recipe, true) + 1;
     char *text = malloc(size);
     bool written, stopped = false;
+    t->row_images = run->images; // those of a fork's parent are no row's
     if (!text)
         return fx_fail_memory(t->err, "recipe", size);
     fx_recipe_write(text, size, &run->recipe, true);
@@ -222,9 +205,9 @@ static int start(Training *t, FxStatus *status) {
     int result = fx_rundir_write(t->dir, "command", t->options->command, t->err) ||
                  fx_rundir_write(t->dir, "recipe.ini", text, t->err);
     free(text);
-    if (result || (t->options->fork && fork_from(t)) || fx_rundir_open_csv(t->dir, 0, 0, t->err))
+    if (result || (t->options->parent && fx_rundir_write(t->dir, "parent", t->options->parent, t->err)) || fx_rundir_open_csv(t->dir, 0, 0, t->err))
         return -1;
-    if (!t->options->fork && fx_find_ranges(run, t->options->stop, &stopped, t->err))
+    if (!t->options->parent && fx_find_ranges(run, t->options->stop, &stopped, t->err))
         return -1;
     if (stopped)
         return stop(t, false, status);

@@ -8,7 +8,7 @@
 typedef struct FxTrainOptions {
     bool quiet;
     const char *command;                 // for DIR/command
-    const char *fork;                    // "RUN@STEP": all state from there; NULL: from the start
+    const char *parent;                  // the run's state is that of another's checkpoint, this line says whose; NULL: the start
     const volatile sig_atomic_t *stop;   // set by SIGINT, SIGTERM
 } FxTrainOptions;
 

@@ -2,6 +2,7 @@
 
 #include "layers/linear.h"
 #include "sim/cast.h"
+#include "sim/values_f32.h"
 
 #include <assert.h>
 #include <string.h>
@@ -91,15 +92,20 @@ void fx_update_round(FxUpdating *u, FxSite site, const FxTensor *from, FxTensor 
 typedef struct StoreContext {
     const FxTensor *next, *store;
     int64_t limit; // of codes, INT64_MAX: none
+    int exponent;  // of their unit
 } StoreContext;
 
 // Holds the new codes to the clip, counts those that differ (in masked: it has no use here) and moves them to the store.
 static void store_range(void *context, size_t first, size_t n, FxStats *stats) {
     const StoreContext *c = context;
     size_t size = fx_type_size(c->store->type);
-    for (size_t i = first; c->limit < INT64_MAX && i < first + n; i++) {
+    bool clips = c->limit < INT64_MAX;
+    if (clips && c->next->type == FX_FLOAT32)
+        stats->saturated += fx_hold_f32(fx_tensor_at(c->next, first), n, c->limit, c->exponent);
+    for (size_t i = first; clips && c->next->type != FX_FLOAT32 && i < first + n; i++) {
         int64_t w = fx_tensor_get(c->next, i), held = w > c->limit ? c->limit : w < -c->limit ? -c->limit : w;
         stats->saturated += held != w;
+        stats->at_limit += held == c->limit || held == -c->limit;
         if (held != w)
             fx_tensor_set(c->next, i, held);
     }
@@ -135,15 +141,21 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     }
     FxSource source = {.x = from, .direction = directed ? signs.data : NULL};
     fx_site_cast(s, node, FX_SITE_STORE, &source, &next);
-    bool clipped = next.type != FX_FLOAT32 && fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
-    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX};
+    bool clipped = fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
+    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction};
     FxStats seen = {0};
     fx_work_ranges(&s->net->work, next.count, store_range, &c, &seen);
     node->store.exponent = next.exponent;
-    node->site[FX_SITE_STORE].stats.saturated += seen.saturated;
-    node->site[FX_SITE_STORE].changed += seen.masked;
-    node->site[FX_SITE_STORE].last_changed += seen.masked;
-    s->totals->saturated += seen.saturated;
+    FxSiteState *state = &node->site[FX_SITE_STORE];
+    if (clipped) { // the clip is the grid's end: what lay beyond the grid lay beyond the clip too
+        state->stats.saturated += seen.saturated - state->last.saturated;
+        state->stats.at_limit += seen.at_limit - state->last.at_limit;
+        s->totals->saturated += seen.saturated - state->last.saturated;
+        state->last.saturated = seen.saturated;
+        state->last.at_limit = seen.at_limit;
+    }
+    state->changed += seen.masked;
+    state->last_changed += seen.masked;
     s->totals->store_changed += seen.masked;
 }
 

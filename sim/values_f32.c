@@ -16,10 +16,12 @@ int64_t fx_code_f32(const void *x, int exponent) {
     return value - value == 0 ? (int64_t)ldexp((double)value, -exponent) : 0;
 }
 
-uint64_t fx_nonfinite_f32(const void *x, size_t n) {
-    const float *values = x;
+uint64_t fx_hold_f32(void *x, size_t n, int64_t limit, int exponent) {
+    float *values = x, high = (float)ldexp((double)limit, exponent);
     uint64_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += !(values[i] - values[i] == 0);
+    for (size_t i = 0; i < n; i++) {
+        count += values[i] > high || values[i] < -high;
+        values[i] = values[i] > high ? high : values[i] < -high ? -high : values[i];
+    }
     return count;
 }

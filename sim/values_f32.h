@@ -12,7 +12,7 @@ void fx_pass_f32(uint8_t *pass, const void *x, size_t n, FxNumber lowest, FxNumb
 // The code of a value that is a multiple of 2^exponent, at most 2^24 of them.
 int64_t fx_code_f32(const void *x, int exponent);
 
-// How many of n are neither finite.
-uint64_t fx_nonfinite_f32(const void *x, size_t n);
+// Holds x to +-limit * 2^exponent; returns how many lay beyond.
+uint64_t fx_hold_f32(void *x, size_t n, int64_t limit, int exponent);
 
 #endif

@@ -44,12 +44,14 @@ int net_try(NetFixture *f, const NetSetup *setup, FxError *err) {
     assert_true(f->net.product_count <= LAYERS);
     fx_net_names(&f->net, names);
     if (fx_config_resolve(&f->config, &f->recipe, names, f->net.product_count, f->data->train.count,
-                          &warnings, err) ||
-        fx_net_plan(&f->net, &f->config, setup->threads ? setup->threads : 1, setup->cpu, err) ||
+                          &warnings, err))
+        goto failed;
+    f->config.carries_floats = setup->floats;
+    if (fx_net_plan(&f->net, &f->config, setup->threads ? setup->threads : 1, setup->cpu, err) ||
         fx_feed_init(&f->feed, f->data, &f->config, err))
         goto failed;
     if ((f->net.input_values.data &&
-         fx_input_values_f32(&f->net.input_values, f->config.mean, f->config.std, f->data, err)) ||
+         fx_input_values_f32(&f->net.input_values, f->config.map, f->config.mean, f->config.std, f->data, err)) ||
         fx_net_init(&f->net, &f->config, err))
         goto failed;
     return 0;
@@ -73,11 +75,13 @@ void net_close(NetFixture *f) {
 }
 
 void net_train_batch(NetFixture *f, int images, const FxTrace *trace) {
+    FxLossScale scale = fx_loss_scale_start(&f->config.loss_scaling);
     FxStep step = {.net = &f->net,
                    .config = &f->config,
                    .step = f->step,
                    .images = images,
                    .totals = &f->totals,
+                   .loss_scale = fx_loss_scale_value(&scale),
                    .trace = trace};
     fx_step_train(&step);
     f->step++;

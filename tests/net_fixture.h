@@ -15,6 +15,7 @@ typedef struct NetSetup {
     uint64_t seed;
     int threads; // 0: one
     unsigned cpu;
+    bool floats; // fixed grids too are carried as float32
     const char *overrides[NET_OVERRIDES]; // key=value, up to the first NULL
 } NetSetup;
 
@@ -36,7 +37,8 @@ void net_close(NetFixture *f);
 
 // One update on the next batch; trace may be NULL. At an epoch's start the totals begin anew.
 void net_train(NetFixture *f, const FxTrace *trace);
-// One update on the `images` that already stand in the net's batch.
+// One update on the `images` that already stand in the net's batch, under the loss scale that the
+// recipe starts with.
 void net_train_batch(NetFixture *f, int images, const FxTrace *trace);
 // The answers over all test images under the weights as they are.
 FxTotals net_evaluate(NetFixture *f);

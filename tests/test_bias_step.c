@@ -9,14 +9,17 @@
 #include <cmocka.h>
 
 static const char *const common[] = {"weight.q=fixed6f5", "activation.q=fixed8f7", "error.q=fixed8f7@shift-unit", "store.q=fixed10f9", "store.clip=grid",
-                                     "gradient.q=fixed8f7@shift-unit/nearest-even", "bias.q=fixed10f9", "run.loss=sse"};
+                                     "gradient.q=fixed8f7@shift-unit/nearest-even", "run.loss=sse"};
 
 static NetSetup setup_of(bool bias, const char *net) {
     NetSetup setup = {.recipe = "wage", .net = net, .data = dataset_digits(), .batch = 32, .seed = 5};
     size_t n = 0;
     for (; n < sizeof common / sizeof common[0]; n++)
         setup.overrides[n] = common[n];
-    setup.overrides[n] = bias ? "run.bias=yes" : NULL;
+    if (bias) {
+        setup.overrides[n++] = "run.bias=yes";
+        setup.overrides[n] = "bias.q=fixed10f9";
+    }
     return setup;
 }
 

@@ -126,10 +126,11 @@ static const Wrong pairs[] = {
     // formats that whole steps of the store, or training, cannot hold
     {{"error.q=e4m3fn"}, "error.q = e4m3fn@const:0", "fixed, binary or ternary"},
     {{"activation.grid=log2:b4:fsr1"}, "activation.q = log2:b4:fsr1", "fixed, binary or ternary"},
-    {{"activation.q=fixed8f6@block32"}, "activation.q = fixed8f6@block32:floor", "one power-of-two scale a tensor"},
+    {{"activation.q=fixed8f6@block32", "activation.ste=identity"}, "activation.q = fixed8f6@block32:floor", "one power-of-two scale a tensor"},
+    {{"activation.q=fixed8f6@block32"}, "activation.q = fixed8f6@block32:floor", "activation.ste = identity"},
     {{"error.q=fixed8@max.channel"}, "error.q = fixed8f7@max.channel", "one power-of-two scale a tensor"},
     {{"error.q=fixed8@real-max"}, "error.q = fixed8f7@real-max", "one power-of-two scale a tensor"},
-    {{"activation.q=fixed8@max-mean"}, "activation.q = fixed8f7@max-mean", "one power-of-two scale a tensor"},
+    {{"activation.q=fixed8@max-mean", "activation.ste=identity"}, "activation.q = fixed8f7@max-mean", "one power-of-two scale a tensor"},
 };
 
 static void check_wrong(const Wrong *w) {

@@ -100,7 +100,7 @@ static void notations_that_cannot_be_are_refused(void **state) {
         {"10SSE-10", "column 1", "an output can only stand at the end"},
         {"16C3-MP2", "column 6", "the last item must be the output"},
         {"16C3", "column 1", "the last item must be the output"},
-        {"16C3-8XY-10", "column 6: no layer \"XY\"", "known: C FC MP R SSE"},
+        {"16C3-8XY-10", "column 6: no layer \"XY\"", "known: C FC MP R DO SSE"},
         {"+(16C3|)-10", "no layer \"+\"", "known: C FC"},
         {"MP3p2-10", "column 1: max-pool: padding 2 of a 3x3 window", "at most 1"},
         {"MP16-10", "max-pool", "1 to 15"},

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# test_pytorch.sh STEP_DUMP: whole training steps of lenet in the recipe fp32 against PyTorch's (tests/pytorch_step.py).
+# Exit code 77 (skipped) without python3 or torch.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+step_dump=$(realpath "${1:?the program step_dump}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+python=
+for candidate in python3 /usr/bin/python3; do  # Debian's package serves its own python alone
+    if [ -z "$python" ] && "$candidate" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))' 2>/dev/null; then
+        python=$candidate
+    fi
+done
+[ "$python" ] || { echo "SKIP: no python3 with torch"; exit 77; }
+
+steps() {  # steps NAME KEY=VALUE...: into the directory NAME. The seeds keep sums clear of rectifiers' and pools' choices
+    local name=$1
+    shift
+    mkdir "$name"
+    "$step_dump" "$name" 2 "$@" >"$name/numbers"
+}
+
+steps momentum run.seed=2 update.rate=0.02 update.momentum=0.9 update.weight-decay=1e-4
+steps nesterov run.seed=1 run.bias=yes update.nesterov=yes update.rate=0.02 update.momentum=0.9 update.weight-decay=0.01
+steps adam run.seed=1 run.bias=yes update.rule=adam update.rate=0.001 update.momentum=0 update.weight-decay=0 update.epsilon=1e-3
+"$python" "$here/pytorch_step.py" momentum nesterov adam
