@@ -69,7 +69,7 @@ bool fx_input_is_direct(const FxConfig *config) {
 
 typedef struct ImageContext {
     const FxNet *net;
-    int8_t code[256];
+    int32_t code[256];
 } ImageContext;
 
 static void image_range(void *context, size_t first, size_t n, FxStats *stats) {
@@ -81,21 +81,21 @@ static void image_range(void *context, size_t first, size_t n, FxStats *stats) {
         return;
     }
     for (size_t i = first; i < first + n; i++)
-        ((int8_t *)net->image.data)[i] = c->code[net->batch_pixels[i]];
+        ((int32_t *)net->image.data)[i] = c->code[net->batch_pixels[i]];
 }
 
-// The map's numbers, then the site's quantiser, and its copy for the first gradient product.
+// The map's numbers, so fine that a second rounding decides as one of the exact map would, then the site's quantiser, and its copy for the first gradient product.
 static void round_image(const FxStep *s, FxTensor *codes) {
     FxNet *net = s->net;
     FxNode *first = fx_net_product(net, 0);
     ImageContext context = {.net = net};
-    const FxGrid plain = {.bits = 8, .fraction = 7, .is_signed = true};
+    const FxGrid fine = {.bits = 26, .fraction = 24, .is_signed = true};
     bool ignored;
     for (int p = 0; p < 256; p++)
-        context.code[p] = (int8_t)fx_input_code(s->config->map, &plain, p, &ignored);
+        context.code[p] = (int32_t)fx_input_code(s->config->map, &fine, p, &ignored);
     FxTensor image = net->image;
     image.count = codes->count;
-    image.exponent = image.type == FX_FLOAT32 ? 0 : -7;
+    image.exponent = image.type == FX_FLOAT32 ? 0 : -24;
     fx_work_ranges(&net->work, image.count, image_range, &context, NULL);
     FxSource source = {.x = &image};
     fx_site_cast(s, first, FX_SITE_INPUT, &source, codes);

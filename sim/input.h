@@ -10,7 +10,7 @@
 int64_t fx_input_code(FxInputMap map, const FxGrid *grid, int byte, bool *saturated);
 
 // Whether the codes come from the bytes in one rounding: an integer map and a fixed grid of constant scale. Else the map's
-// float32, or where the grid is of integers its 8-bit codes, go through the site's quantiser.
+// float32, or where the grid is of integers its codes of 24 bits behind the point, go through the site's quantiser.
 bool fx_input_is_direct(const FxConfig *config);
 
 // values[byte * channels + c] = float32 of the exact map, rounded once; so near to it that no grid of up to 12 bits behind the

@@ -37,10 +37,9 @@ static bool has_more(const char *list, int channels) {
     return strcmp(list, "data") && number_of(&ignored, list, channels);
 }
 
-// wage-127.5: p / 127.5 - 1; wage-128: (p - 128) / 128, held to +-127 / 128; unit: p / 255.
+// wage-127.5: p / 127.5 - 1; wage-128: (p - 128) / 128; unit: p / 255.
 static float plain_value(FxInputMap map, int p) {
-    double x = map == FX_MAP_UNIT ? p / 255.0 : map == FX_MAP_WAGE_128 ? (p - 128) / 128.0 : (2 * p - 255) / 255.0;
-    return (float)(map == FX_MAP_WAGE_128 && x < -127 / 128.0 ? -127 / 128.0 : x);
+    return (float)(map == FX_MAP_UNIT ? p / 255.0 : map == FX_MAP_WAGE_128 ? (p - 128) / 128.0 : (2 * p - 255) / 255.0);
 }
 
 int fx_input_values_f32(const FxTensor *values, FxInputMap map, const char *mean_text, const char *std_text, const FxDataset *data, FxError *err) {

@@ -235,7 +235,7 @@ static int plan_image(const Planner *p) {
                        "with a product, or set the first layer's activation.grad nowhere", first->name.name);
     return tensor(p, &net->image_codes, fx_carrier(p->config, 0, FX_SITE_INPUT, NULL), image, 0, end) ||
            copy(p, 0, FX_SITE_ACTIVATION_GRAD, &net->image_grad, image, 0, end) ||
-           tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT8, again ? image : 0, 0, end) ||
+           tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT32, again ? image : 0, 0, end) ||
            tensor(p, &net->input_values, FX_FLOAT32, floats ? 256 * (size_t)net->shape.c : 0, 0, FX_FOREVER);
 }
 

@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     fx_net_names(&net, names);
     if (fx_config_resolve(&config, &recipe, names, net.product_count, IMAGES, &warnings, &err) ||
         fx_net_plan(&net, &config, 1, fx_cpu_detect(), &err) || fx_feed_init(&feed, &data, &config, &err) ||
-        fx_input_values_f32(&net.input_values, config.mean, config.std, &data, &err) || fx_net_init(&net, &config, &err))
+        fx_input_values_f32(&net.input_values, config.map, config.mean, config.std, &data, &err) || fx_net_init(&net, &config, &err))
         return fail(&err);
     const FxPhase *phase = fx_config_phase(&config, 0);
     printf("steps %d\nbias %d\nadam %d\nnesterov %d\n", atoi(argv[2]), config.bias, config.update.rule->has_second, config.update.nesterov);
