@@ -286,7 +286,10 @@ static bool is_error(FxSite site) {
 
 // Elements that are not finite, or are so no longer.
 static uint64_t lost(const FxQuantiser *q, const FxStats *stats) {
-    return stats->nonfinite + (q->overflow == FX_OVERFLOW_INF && q->grid.special != FX_SPECIAL_NONE ? stats->saturated : 0);
+    const unsigned held = FX_ROUND_HOLDS_POSITIVE | FX_ROUND_HOLDS_NEGATIVE;
+    bool loses = q->overflow == FX_OVERFLOW_INF && q->grid.kind->has_patterns && q->grid.special != FX_SPECIAL_NONE &&
+                 (fx_rounding_mode(&q->rounding)->needs & held) != held;
+    return stats->nonfinite + (loses ? stats->saturated : 0);
 }
 
 static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxQuantiser *q, const FxStats *stats) {

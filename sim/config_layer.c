@@ -167,6 +167,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
             return fx_fail(r->err, FX_EXIT_USAGE,
                            "%s: store.clip = %s: write \"grid\" or a decimal, a multiple of the store's unit 2^%d of at most %lld units",
                            layer->name, text, -fraction, (long long)high);
+        c->site[FX_SITE_STORE].q.grid.twos_complement &= c->store_limit < high; // the clip is the end on both sides
     }
     if (r->config->update.lsb && fx_grid_is_fixed(&weight->q.grid) && !weight->q.scale.rule->needs_maximum) {
         if (store->q.grid.bits < weight->q.grid.bits)

@@ -17,7 +17,7 @@ static int resolve_loss_scale(const Resolver *r) {
     FxLossScaling *l = &r->config->loss_scaling;
     const char *mode = fx_recipe_text(recipe, "loss-scale.mode"), *trigger = fx_recipe_text(recipe, "loss-scale.trigger");
     const char *share = strchr(trigger, ':');
-    *l = (FxLossScaling){.on = strcmp(mode, "none") != 0, .dynamic = !strcmp(mode, "dynamic")};
+    *l = (FxLossScaling){.on = strcmp(mode, "none") != 0, .dynamic = !strcmp(mode, "dynamic"), .most = FX_MOST_LOSS_SCALE};
     l->value = scalar(recipe, "loss-scale.value");
     l->backoff = scalar(recipe, "loss-scale.backoff");
     l->floor = scalar(recipe, "loss-scale.floor");
@@ -25,11 +25,10 @@ static int resolve_loss_scale(const Resolver *r) {
         return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.value"));
     if (l->dynamic && l->backoff.mantissa <= 0)
         return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.backoff = %s: a number above 0 is needed", fx_recipe_text(recipe, "loss-scale.backoff"));
-    enum { FAR = 100 };
     const FxScalar all[] = {l->value, l->floor};
     for (int i = 0; i < 2; i++)
-        if (all[i].mantissa < 0 || all[i].exponent > FAR - 15 || all[i].exponent < -FAR)
-            return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value, .floor: above 0 and between 2^-%d and 2^%d, where float32 holds the products", FAR, FAR);
+        if (all[i].mantissa < 0 || all[i].exponent + 14 > 127 || all[i].exponent + 14 < -FX_MOST_LOSS_SCALE)
+            return fx_fail(r->err, FX_EXIT_USAGE, "loss-scale.value, .floor: above 0 and between 2^-%d and 2^128, which float32 holds", FX_MOST_LOSS_SCALE);
     l->on_saturation = share != NULL;
     if (share && fx_scalar_parse(&l->share, share + 1, r->err))
         return -1;
@@ -109,14 +108,11 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
 // Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
 int fx_check_effect(const Resolver *r) {
     const FxConfig *c = r->config;
-    bool momentum = c->update.rule->has_momentum, decay = false, overflow = false, adam = c->update.rule->has_second;
-    for (int p = 0; p < c->phase_count; p++) {
-        momentum |= c->phases[p].momentum.mantissa != 0;
-        decay |= c->phases[p].decay.mantissa != 0;
+    bool overflow = false, adam = c->update.rule->has_second;
+    for (int p = 0; p < c->phase_count; p++)
         for (int l = 0; l < c->layer_count; l++)
             for (int i = 0; fx_site_info(i); i++)
                 overflow |= fx_site_has_overflow(&c->phases[p].layers[l].site[fx_site_info(i)->site]);
-    }
     const struct {
         const char *keys;
         bool works;
@@ -128,11 +124,11 @@ int fx_check_effect(const Resolver *r) {
         {"update.beta1", adam, "update.rule = adam"},
         {"update.beta2", adam, "update.rule = adam"},
         {"update.epsilon", adam, "update.rule = adam"},
-        {"update.nesterov", momentum && !adam && !c->update.rule->has_momentum, "update.rule = sgd and a momentum"},
+        {"update.nesterov", !adam && !c->update.rule->has_momentum, "update.rule = sgd"},
         {"update.momentum", !adam, "update.rule = sgd or sgd-inner"},
         {"second.", adam, "update.rule = adam"},
-        {"momentum.", momentum && !c->update.lsb, "a momentum, and update.rate-unit = value"},
-        {"decay.", decay && !c->update.lsb, "a weight decay, and update.rate-unit = value"},
+        {"momentum.", !c->update.lsb, "update.rate-unit = value"},
+        {"decay.", !c->update.lsb, "update.rate-unit = value"},
         {"bias.", c->bias, "run.bias = yes"},
         {"loss-scale.value", c->loss_scaling.on, "a loss-scale.mode"},
         {"loss-scale.trigger", c->loss_scaling.on, "a loss-scale.mode"},

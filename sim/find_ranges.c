@@ -31,6 +31,7 @@ int fx_find_ranges(FxRun *run, const volatile sig_atomic_t *stop, bool *stopped,
         fx_run_step(&twin);
         *stopped = stop && *stop;
     }
+    fx_net_start(&run->net, &run->config); // the first draw was a call of the store's controller: it is taken back
     if (!*stopped)
         take(run, &twin);
     fx_run_free(&twin);

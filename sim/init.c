@@ -66,7 +66,7 @@ void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int 
     FxStats ignored = {0};
     if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
         q.rounding = (FxRounding){.mode = FX_ROUND_NEAREST_EVEN};
-    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = fx_autoflex_is_starting(&q.scale, state->words),
+    FxTensorCast cast = {.q = &q, .random = {config->source, config->lane_bits, {0}}, .state = state->words, .observes = true,
                          .samples = 1, .channels = (size_t)node->layer.out.c, .casts = net->casts.data};
     FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
     fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
@@ -132,10 +132,14 @@ void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
         }
 }
 
-int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
+void fx_net_start(FxNet *net, const FxConfig *config) {
     for (int p = 0; p < net->product_count; p++)
         memset(fx_net_product(net, p)->site, 0, sizeof fx_net_product(net, p)->site);
     fx_net_start_controllers(net, &config->phases[0]);
+}
+
+int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
+    fx_net_start(net, config);
     return fx_net_draw(net, config, err);
 }
 

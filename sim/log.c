@@ -133,7 +133,7 @@ static uint64_t at_limit(const FxRun *run) {
         int64_t limit = fx_config_phase(&run->config, run->step)->layers[p].store_limit;
         for (size_t i = 0; store->type != FX_FLOAT32 && i < store->count; i++) {
             int64_t w = fx_tensor_get(store, i);
-            count += w == limit || w == -limit;
+            count += w >= limit || w <= -limit;
         }
     }
     return count;

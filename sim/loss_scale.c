@@ -61,8 +61,8 @@ void fx_loss_scale_move(FxLossScale *scale, const FxLossScaling *how, bool skipp
         next = multiply(now, how->growth.factor);
         scale->good = 0;
     }
-    enum { FAR = 100 }; // float32 must hold it
-    if (next.exponent > FAR - 15 || next.exponent < -FAR)
+    bool grows = below(now, next), far = grows ? next.exponent + 14 > how->most : next.exponent + 14 < -FX_MOST_LOSS_SCALE;
+    if (far)
         next = now;
     scale->mantissa = next.mantissa;
     scale->exponent = next.exponent;

@@ -14,6 +14,8 @@ typedef struct FxGrowth {
 // "2 after 2000s". Errors: exit code 2.
 int fx_growth_parse(FxGrowth *growth, const char *text, FxError *err);
 
+enum { FX_MOST_LOSS_SCALE = 114 }; // log2 of what it grows to
+
 typedef struct FxLossScaling {
     bool on, dynamic;
     FxScalar value;     // of constant; of dynamic the first one
@@ -21,6 +23,7 @@ typedef struct FxLossScaling {
     FxScalar share;
     FxGrowth growth;
     FxScalar backoff, floor;
+    int most; // log2 of what the scale may grow to: float32, or an update's integer sums, must hold it
 } FxLossScaling;
 
 // What a run keeps. 64-bit fields alone: a checkpoint keeps them as they stand.

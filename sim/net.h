@@ -86,7 +86,9 @@ void fx_net_names(const FxNet *net, FxLayerName *names);
 // their shapes. Errors: exit code 2.
 int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError *err);
 
-// Controllers at their start and the initial weights; the weights alone. Errors: exit code 1.
+// Sites that have seen nothing and controllers at their start; the initial weights, which the store's controller observes;
+// both. Errors: exit code 1.
+void fx_net_start(FxNet *net, const FxConfig *config);
 int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err);
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err);
 

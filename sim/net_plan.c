@@ -284,6 +284,9 @@ int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError
     }
     if (plan_image(&p) || plan_ends(&p) || plan_buffers(&p))
         return -1;
+    for (int i = 0; config->loss_scaling.dynamic && i < net->product_count; i++)
+        if (fx_net_product(net, i)->updates_integers)
+            config->loss_scaling.most = fx_update_most_scale(config, i);
     for (int i = 0; i < net->product_count; i++)
         net->work.scratch_size = max_size(net->work.scratch_size, scratch(&p, i));
     if (fx_memory_plan(&net->memory, &net->work.scratch, net->work.scratch_size, 0, FX_FOREVER, err) ||

@@ -101,7 +101,7 @@ static Bound bound_of(const FxQuantiser *q) {
 static Bound add(FxScalar a, Bound x, const Bound *y) {
     unsigned m = (unsigned)(a.mantissa < 0 ? -a.mantissa : a.mantissa);
     int power = __builtin_ctz(m | 1U << 31), of_x = a.exponent + power + x.exponent;
-    int unit = !m ? y->exponent : y && y->exponent < of_x ? y->exponent : of_x;
+    int unit = !m ? (y ? y : &x)->exponent : y && y->exponent < of_x ? y->exponent : of_x;
     Bound out = {0, unit};
     if (m)
         out.most = of_x - unit < 62 ? (x.most * (m >> power)) << (of_x - unit) : limit;
@@ -111,38 +111,68 @@ static Bound add(FxScalar a, Bound x, const Bound *y) {
     return out;
 }
 
-static bool fits(const FxConfig *config, const FxPhase *phase, const FxLayerConfig *c, FxScalar rate, Bound g) {
-    Bound w = bound_of(&c->site[FX_SITE_STORE].q), m = {0, 0}, h = add(phase->decay, w, &g), v = h, sums[3] = {{0, 0}};
+static bool fits(const FxConfig *config, const FxPhase *phase, const FxLayerConfig *c, FxScalar rate, int scale) {
+    Bound g = bound_of(&c->site[FX_SITE_GRADIENT].q);
+    g.exponent -= scale;
+    Bound w = bound_of(&c->site[FX_SITE_STORE].q), m = {0, 0}, h = add(phase->decay, w, &g), v = h, sums[4] = {h};
     if (c->site[FX_SITE_DECAY].on)
         v = h = bound_of(&c->site[FX_SITE_DECAY].q);
     if (c->site[FX_SITE_MOMENTUM].on)
         m = bound_of(&c->site[FX_SITE_MOMENTUM].q);
     if (config->update.rule->has_momentum) { // sgd-inner
         Bound step = add(rate, h, NULL);
-        sums[0] = add(phase->momentum, m, &step);
-        sums[1] = add(one, m, &w);
+        sums[1] = step;
+        sums[2] = add(phase->momentum, m, &step);
+        sums[3] = add(one, m, &w);
     } else {
-        sums[0] = h;
         if (c->site[FX_SITE_MOMENTUM].on) {
             sums[1] = add(phase->momentum, m, &h);
             v = config->update.nesterov ? sums[1] : m;
         }
         sums[2] = add(rate, v, &w);
     }
-    return sums[0].most < limit && sums[1].most < limit && sums[2].most < limit;
+    for (int i = 0; i < 4; i++)
+        if (sums[i].most >= limit)
+            return false;
+    return true;
+}
+
+// Whether the sums fit at every step under a loss scale of 2^scale; if not, *at is a step where they do not. Long spans are
+// looked at by samples, their last steps, whose rates are the finest, one by one.
+static bool all_fit(const FxConfig *config, int layer, int scale, uint64_t *at) {
+    for (int p = 0; p < config->phase_count; p++) {
+        const FxPhase *phase = &config->phases[p];
+        uint64_t end = p + 1 < config->phase_count ? config->phases[p + 1].start : config->total_steps;
+        uint64_t stride = 1 + (end - phase->start) / 65536;
+        bool moves = phase->rate.cosine || phase->rate.warmup;
+        for (*at = phase->start; *at < end; *at = !moves ? end : end - *at > 1024 ? *at + stride : *at + 1)
+            if (!fits(config, phase, &phase->layers[layer], fx_rate_at(&phase->rate, *at), scale))
+                return false;
+    }
+    return true;
 }
 
 int fx_update_check(const FxConfig *config, int layer, const char *name, FxError *err) {
-    for (int p = 0; p < config->phase_count; p++) {
-        const FxPhase *phase = &config->phases[p];
-        const FxLayerConfig *c = &phase->layers[layer];
-        uint64_t end = p + 1 < config->phase_count ? config->phases[p + 1].start : config->total_steps;
-        bool moves = phase->rate.cosine || phase->rate.warmup;
-        uint64_t stride = 1 + (end - phase->start) / 65536; // long spans by samples, and their last steps, the finest, one by one
-        for (uint64_t step = phase->start; step < end; step = !moves ? end : end - step > 1024 ? step + stride : step + 1)
-            if (!fits(config, phase, c, fx_rate_at(&phase->rate, step), bound_of(&c->site[FX_SITE_GRADIENT].q)))
-                return fx_fail(err, FX_EXIT_USAGE, "%s: the update at step %llu needs more than 63 bits: use fewer bits of gradient, momentum or "
-                               "store, or a rate, momentum or decay of fewer bits (a power of two has one)", name, (unsigned long long)step);
+    const FxLossScaling *scaling = &config->loss_scaling;
+    const FxScalar ends[] = {scaling->value, scaling->floor, scaling->backoff, scaling->growth.factor};
+    uint64_t step;
+    for (int i = 0; scaling->on && i < (scaling->dynamic ? 4 : 1); i++)
+        if (ends[i].mantissa != 1 << 14)
+            return fx_fail(err, FX_EXIT_USAGE, "%s: loss-scale: an update on integers is scaled by powers of two", name);
+    for (int i = 0; i < (scaling->dynamic ? 2 : 1); i++) {
+        int scale = scaling->on ? ends[i].exponent + 14 : 0; // powers of two
+        if (!all_fit(config, layer, scale, &step))
+            return fx_fail(err, FX_EXIT_USAGE, "%s: the update at step %llu under a loss scale of 2^%d needs more than 63 bits: use fewer bits of "
+                           "gradient, momentum or store, or a rate, momentum or decay of fewer bits (a power of two has one)", name,
+                           (unsigned long long)step, scale);
     }
     return 0;
+}
+
+int fx_update_most_scale(const FxConfig *config, int layer) {
+    uint64_t step;
+    int scale = config->loss_scaling.value.exponent + 14;
+    while (scale < config->loss_scaling.most && all_fit(config, layer, scale + 1, &step))
+        scale++;
+    return scale;
 }

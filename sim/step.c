@@ -51,7 +51,8 @@ static FxAccumulatorCounts *counts_of(const FxStep *s, FxNode *node, FxProductKi
 // Autoflex belongs to written tensors: weights of the store's own format are the store (specs/formats.md 12.5).
 static bool reads_store(const FxLayerConfig *c) {
     const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
-    return weight->scale.rule->observe == fx_autoflex_observe && store->scale.rule == weight->scale.rule && weight->grid.bits == store->grid.bits &&
+    return weight->scale.rule->observe == fx_autoflex_observe && store->scale.rule == weight->scale.rule &&
+           !memcmp(weight->scale.parameter, store->scale.parameter, sizeof store->scale.parameter) && weight->grid.bits == store->grid.bits &&
            weight->grid.is_signed == store->grid.is_signed && weight->grid.twos_complement == store->grid.twos_complement;
 }
 

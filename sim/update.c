@@ -140,19 +140,21 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
         fx_work_ranges(&s->net->work, next.count, sign_range, &c, NULL);
     }
     FxSource source = {.x = from, .direction = directed ? signs.data : NULL};
+    FxSiteState *state = &node->site[FX_SITE_STORE];
+    const FxStats before = state->stats, last = state->last;
+    const uint64_t all = s->totals->saturated;
     fx_site_cast(s, node, FX_SITE_STORE, &source, &next);
     bool clipped = fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
     StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction};
     FxStats seen = {0};
     fx_work_ranges(&s->net->work, next.count, store_range, &c, &seen);
     node->store.exponent = next.exponent;
-    FxSiteState *state = &node->site[FX_SITE_STORE];
     if (clipped) { // the clip is the grid's end: what lay beyond the grid lay beyond the clip too
-        state->stats.saturated += seen.saturated - state->last.saturated;
-        state->stats.at_limit += seen.at_limit - state->last.at_limit;
-        s->totals->saturated += seen.saturated - state->last.saturated;
-        state->last.saturated = seen.saturated;
-        state->last.at_limit = seen.at_limit;
+        state->stats.saturated = before.saturated + seen.saturated;
+        state->stats.at_limit = before.at_limit + seen.at_limit;
+        state->last.saturated = last.saturated + seen.saturated;
+        state->last.at_limit = last.at_limit + seen.at_limit;
+        s->totals->saturated = all + seen.saturated;
     }
     state->changed += seen.masked;
     state->last_changed += seen.masked;

@@ -12,7 +12,10 @@ void fx_update(const FxStep *s, FxNode *node);
 void fx_update_round(FxUpdating *u, FxSite site, const FxTensor *from, FxTensor *to);
 void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtracted);
 
-// Whether sums of the optimiser's rule on integers stay below 2^62, at every step of the run. Errors: exit code 2.
+// Whether sums of the optimiser's rule on integers stay below 2^62, at every step of the run and under the loss scale, a
+// power of two, that it starts with or falls to. Errors: exit code 2.
 int fx_update_check(const FxConfig *config, int layer, const char *name, FxError *err);
+// log2 of the largest loss scale, at most loss_scaling.most, up to which they do.
+int fx_update_most_scale(const FxConfig *config, int layer);
 
 #endif

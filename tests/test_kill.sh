@@ -125,6 +125,43 @@ test_kills() {
     check "and some were killed" [ $killed -gt 0 ]
 }
 
+# Recipes whose runs keep more than weights: controllers, momentum in other formats, loss scales, second means. Each is
+# killed twice in the middle and resumed with other threads and another instruction set.
+recipes=(
+    'fp8-mellempudi2019 -s loss-scale.value=28000'
+    'flexpoint -s update.rate=0.2'
+    'courbariaux2014 -s init.ranges=1e:16 -s weight.scale=R -s activation.scale=R -s error.scale=R -s gradient.scale=R -s store.scale=R -s momentum.scale=R'
+    'hfp8 -s loss-scale.value=16777216 -s loss-scale.growth=2_after_5s'
+    'gupta2015 -s momentum.q=fixed16f7/stochastic -s update.momentum=0.5'
+    'fp32 -s update.rule=adam -s update.rate=0.001 -s momentum.q=bf16/stochastic -s second.q=bf16/stochastic'
+)
+test_recipes() {
+    local line words name part lines killed all=0
+    for line in "${recipes[@]}"; do
+        read -r -a words <<<"$line"
+        words=("${words[@]//_after_/ after }")
+        words=("${words[@]/%=R/=overflow:3:4:2000}")
+        name=${words[0]}
+        words=(train "${words[@]}" --net 8C3-MP2-32FC-10 --epochs 4 --checkpoint-every 4s -s stats.every=3s -s stats.kind=full --quiet)
+        reference "$name" "${words[@]}"
+        lines=$(wc -l <"$name/run/stats.csv")
+        killed=0
+        for part in 1 2; do
+            start "$name-cut" "${words[@]}"
+            wait_for_lines "$name-cut/run/stats.csv" $((lines * (3 * part - 2) / 8))
+            kill -KILL "$background" 2>/dev/null || true
+            finish
+            if [ $code = 137 ]; then killed=$((killed + 1)); fi
+        done
+        train "$name-cut" "${words[@]}"
+        check "$name, killed $killed times, ends with the reference's bytes" ends_like "$name" "$name-cut"
+        all=$((all + killed))
+    done
+    check "most were killed" [ $all -gt ${#recipes[@]} ]
+    check "a dynamic loss scale moved" [ "$(tail -n +2 hfp8/run/log.csv | cut -d , -f 7 | sort -u | wc -l)" -gt 1 ]
+    check "a loss scale skipped steps" [ "$(tail -n +2 fp8-mellempudi2019/run/log.csv | cut -d , -f 15 | sort -u | wc -l)" -gt 1 ]
+}
+
 wait_for_lines() {  # wait_for_lines FILE N: until it has as many or the run has ended
     while kill -0 "$background" 2>/dev/null && { [ ! -e "$1" ] || [ "$(wc -l <"$1")" -lt "$2" ]; }; do sleep 0.002; done
 }
@@ -306,6 +343,7 @@ reference long "${long[@]}"
 reference lazy "${lazy[@]}"
 reference small "${small[@]}"
 test_kills
+test_recipes
 test_signal TERM
 test_signal INT
 test_signal_in_evaluation

@@ -275,7 +275,7 @@ static void constant_scales_are_the_same_in_both_datapaths(void **state) {
     (void)state;
     static const Run runs[] = {
         {NET, false, 0, {NULL}},
-        {NET, false, 0, {"store.clip=0.25"}},
+        {NET, false, 0, {"store.clip=0.25", "activation.ste=identity"}},
         {"10", false, 0, {NULL}},
         {NET, false, 0, {"error.at=before-masks", "logits.q=fixed10f7", "logits.ste=clip"}},
         {NET, false, 0, {"activation.ste=identity", "logits.q=fixed8f6", "logits.ste=identity"}},
