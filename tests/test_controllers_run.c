@@ -70,9 +70,7 @@ static void see(Seen *seen, const FxTensor *codes, double limit) {
 }
 
 static void set_source(Seen *seen, double *source, size_t count) {
-    free(seen->source);
-    seen->source = source;
-    seen->sources = count;
+    free(seen->source), seen->source = source, seen->sources = count;
 }
 
 // A site's codes come right behind the tensor that they are made from.
@@ -298,10 +296,8 @@ static int ceil_log2(double x) {
 // What the kernel makes of the source at a kappa: nearest-even, saturated.
 static double gamma_of(const Seen *seen, int kappa) {
     double largest = 0;
-    for (size_t i = 0; i < seen->sources; i++) {
-        double code = rint(ldexp(seen->source[i], -kappa));
-        largest = fmax(largest, fabs(fmin(fmax(code, -0x1p15), 0x1p15 - 1)));
-    }
+    for (size_t i = 0; i < seen->sources; i++)
+        largest = fmax(largest, fabs(fmin(fmax(rint(ldexp(seen->source[i], -kappa)), -0x1p15), 0x1p15 - 1)));
     return largest;
 }
 
@@ -478,8 +474,8 @@ static void the_products_read_the_kept_weights(void **state) {
     for (int s = 0; s < STEPS; s++) {
         FxTensor kept[LAYERS];
         for (int p = 0; p < LAYERS; p++) {
-            kept[p] = fx_net_product(&w.run.net, p)->store;
-            kept[p].data = memcpy(allocate(kept[p].count * 2), kept[p].data, kept[p].count * 2);
+            const FxTensor *store = &fx_net_product(&w.run.net, p)->store;
+            kept[p] = *store, kept[p].data = memcpy(allocate(store->count * 2), store->data, store->count * 2);
         }
         watch_step(&w);
         for (int p = 0; p < LAYERS; p++) {
