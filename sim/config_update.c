@@ -108,7 +108,11 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
 // Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
 int fx_check_effect(const Resolver *r) {
     const FxConfig *c = r->config;
-    bool overflow = false, adam = c->update.rule->has_second;
+    bool overflow = false, floor = false, adam = c->update.rule->has_second;
+    for (int l = 0; l < c->layer_count; l++) { // weights drawn in steps of a constant fixed grid
+        const FxSiteConfig *weight = &c->phases[0].layers[l].site[FX_SITE_WEIGHT];
+        floor |= fx_site_is_integer(weight) && fx_grid_is_fixed(&weight->q.grid) && !weight->q.scale.rule->needs_maximum && !weight->q.scale.rule->observe;
+    }
     for (int p = 0; p < c->phase_count; p++)
         for (int l = 0; l < c->layer_count; l++)
             for (int i = 0; fx_site_info(i); i++)
@@ -118,6 +122,7 @@ int fx_check_effect(const Resolver *r) {
         bool works;
         const char *needs;
     } rules[] = {
+        {"init.floor", floor, "a weight on a fixed grid of constant scale"},
         {"init.ranges", overflow, "a site with the scale overflow"},
         {"input.mean", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
         {"input.std", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
