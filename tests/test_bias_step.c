@@ -46,7 +46,7 @@ static void sums_gradients_and_steps_follow_the_definition(void **state) {
             int up = -9 - y->exponent;
             for (size_t i = 0; i < images; i++)
                 for (size_t o = 0; o < out; o++) {
-                    int64_t sum = store->codes[in * out + o] << up;
+                    int64_t sum = store->codes[in * out + o] * ((int64_t)1 << up);
                     for (size_t j = 0; j < in; j++)
                         sum += x->codes[i * in + j] * w->codes[j * out + o];
                     assert_int_equal(y->codes[i * out + o], sum);
@@ -55,7 +55,7 @@ static void sums_gradients_and_steps_follow_the_definition(void **state) {
                 int64_t sum = 0;
                 for (size_t i = 0; i < images; i++)
                     sum += e->codes[i * out + o];
-                assert_int_equal(dw->codes[in * out + o], sum << -x->exponent);
+                assert_int_equal(dw->codes[in * out + o], sum * ((int64_t)1 << -x->exponent));
             }
             for (size_t i = 0; i < store->count; i++) {
                 int64_t next = store->codes[i] - k->codes[i];
