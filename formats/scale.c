@@ -165,6 +165,14 @@ bool fx_scale_is_mx(const FxScale *scale) {
     return scale->rule->choose == block;
 }
 
+bool fx_scale_is_single(const FxScale *scale) {
+    return !scale->group && !scale->rule->real && !scale->rule->sample_mean;
+}
+
+bool fx_scale_is_constant(const FxScale *scale) {
+    return scale->rule->choose == constant;
+}
+
 int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err) {
     const FxScaleRule *rule = scale->rule;
     char text[64], grid_text[64];

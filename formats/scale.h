@@ -75,6 +75,9 @@ FxScaleChoice fx_scale_choose(const FxScale *scale, const FxGrid *grid, const Fx
 
 // MX: blocks with an E8M0 scale of their own.
 bool fx_scale_is_mx(const FxScale *scale);
+// One power of two for the whole tensor, from the tensor's maximum or a state; one that is written down.
+bool fx_scale_is_single(const FxScale *scale);
+bool fx_scale_is_constant(const FxScale *scale);
 
 // Whether rule, parameters, group and grid go together. Errors: exit code 2.
 int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err);

@@ -1,7 +1,5 @@
 #include "sim/carriers.h"
 
-#include <string.h>
-
 FxType fx_wider_type(FxType a, FxType b) {
     if (a == b)
         return a;
@@ -47,6 +45,10 @@ static FxSite copy_or(const FxConfig *c, int index, FxSite copy, FxSite site) {
     return fx_has_copy(c, index, copy) ? copy : site;
 }
 
+bool fx_image_is_float(const FxConfig *c) {
+    return c->map == FX_MAP_MEAN_STD || fx_carrier(c, 0, FX_SITE_INPUT, NULL) == FX_FLOAT32;
+}
+
 FxSite fx_left_site(const FxConfig *c, int index, FxProductKind kind) {
     FxSite read = index == 0 ? FX_SITE_INPUT : FX_SITE_ACTIVATION;
     return kind == FX_ERROR ? FX_SITE_ERROR : kind == FX_GRADIENT ? copy_or(c, index, FX_SITE_ACTIVATION_GRAD, read) : read;
@@ -85,7 +87,7 @@ bool fx_update_is_integer(const FxConfig *c, int index) {
             const FxSiteConfig *s = site_of(c, i, index, sites[j]);
             bool unused = sites[j] == FX_SITE_DECAY || (sites[j] == FX_SITE_MOMENTUM && !c->update.rule->has_momentum && !c->phases[i].momentum.mantissa);
             if (s->on || !unused)
-                integers &= s->on && fx_grid_is_fixed(&s->q.grid) && !strcmp(s->q.scale.rule->name, "const");
+                integers &= fx_site_is_constant(s);
         }
     return integers;
 }

@@ -13,6 +13,9 @@ FxType fx_wider_type(FxType a, FxType b);
 // Whether a copy exists in some phase.
 bool fx_has_copy(const FxConfig *config, int index, FxSite copy);
 
+// Whether what the site input rounds is the map's float32, or its codes.
+bool fx_image_is_float(const FxConfig *config);
+
 // The sites that a product reads: the copies where they exist.
 FxSite fx_left_site(const FxConfig *config, int index, FxProductKind kind);
 FxSite fx_right_site(const FxConfig *config, int index, FxProductKind kind);

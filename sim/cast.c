@@ -72,34 +72,36 @@ typedef struct SeenContext {
     const FxTensor *y;
     uint64_t limit;
     int exponent;
-    FxScaleSeen *parts; // one a task
+    uint64_t at_half; // exact counts: threads may add in any order
 } SeenContext;
 
 static void seen_range(void *context, size_t first, size_t n, FxStats *stats) {
-    const SeenContext *c = context;
+    SeenContext *c = context;
     const uint64_t half = (c->limit + 1) / 2;
+    uint64_t at_half = 0;
     if (c->y->type == FX_INT16) { // the usual carrier
         const int16_t *y = (const int16_t *)c->y->data + first;
         int32_t largest = 0, limit = (int32_t)c->limit, half_limit = (int32_t)half;
-        uint32_t at_limit = 0, at_half = 0;
+        uint32_t at_limit = 0, above = 0;
         for (size_t i = 0; i < n; i++) {
             int32_t m = y[i] < 0 ? -y[i] : y[i];
             largest = m > largest ? m : largest;
             at_limit += m >= limit;
-            at_half += m >= half_limit;
+            above += m >= half_limit;
         }
         stats->max_abs = (uint64_t)largest > stats->max_abs ? (uint64_t)largest : stats->max_abs;
         stats->at_limit += at_limit;
-        stats->masked += at_half;
-        return;
+        at_half = above;
+    } else {
+        for (size_t i = first; i < first + n; i++) {
+            int64_t code = c->y->type == FX_FLOAT32 ? fx_code_f32(fx_tensor_at(c->y, i), c->exponent) : fx_tensor_get(c->y, i);
+            uint64_t m = code < 0 ? 0 - (uint64_t)code : (uint64_t)code;
+            stats->max_abs = m > stats->max_abs ? m : stats->max_abs;
+            stats->at_limit += m >= c->limit;
+            at_half += m >= half;
+        }
     }
-    for (size_t i = first; i < first + n; i++) {
-        int64_t code = c->y->type == FX_FLOAT32 ? fx_code_f32(fx_tensor_at(c->y, i), c->exponent) : fx_tensor_get(c->y, i);
-        uint64_t m = code < 0 ? 0 - (uint64_t)code : (uint64_t)code;
-        stats->max_abs = m > stats->max_abs ? m : stats->max_abs;
-        stats->at_limit += m >= c->limit;
-        stats->masked += m >= half; // a count that has no use here
-    }
+    __atomic_fetch_add(&c->at_half, at_half, __ATOMIC_RELAXED);
 }
 
 // What a controller is told of a finished call.
@@ -107,14 +109,14 @@ static FxScaleSeen seen_of(const FxWork *work, const FxGrid *grid, const FxTenso
     SeenContext c = {.y = y, .limit = (uint64_t)fx_grid_high(grid), .exponent = exponent};
     FxStats sum = {0};
     fx_work_ranges(work, y->count, seen_range, &c, &sum);
-    return (FxScaleSeen){y->count, sum.max_abs, sum.at_limit, sum.masked};
+    return (FxScaleSeen){y->count, sum.max_abs, sum.at_limit, c.at_half};
 }
 
 static FxScaleChoice cast_once(const FxTensorCast *t, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, const int64_t *state,
                                FxStats *stats) {
     const FxScaleRule *rule = t->q->scale.rule;
-    FxScaleInput in = {.exponent = fx_type_is_float(x->type) ? 0 : x->exponent, .is_float = fx_type_is_float(x->type), .alpha = t->alpha, .lower = t->lower, .last = t->last,
-                       .state = state};
+    bool floats = fx_type_is_float(x->type);
+    FxScaleInput in = {.exponent = floats ? 0 : x->exponent, .is_float = floats, .alpha = t->alpha, .lower = t->lower, .last = t->last, .state = state};
     if (rule->needs_maximum)
         in.max_abs = fx_work_max_abs(work, x, &in.exponent);
     FxScaleChoice choice = fx_scale_choose(&t->q->scale, &t->q->grid, &in);
@@ -199,7 +201,7 @@ static void cast_blocks(const FxTensorCast *t, const FxWork *work, const FxTenso
 // ---- other groups, and scales that are no powers of two ------------------------------------------------------------------
 
 static bool has_groups(const FxQuantiser *q) {
-    return q->scale.rule->real || q->scale.rule->sample_mean || q->scale.group == FX_GROUP_CHANNEL || q->scale.group == FX_GROUP_SAMPLE;
+    return !fx_scale_is_single(&q->scale) && !fx_scale_is_mx(&q->scale);
 }
 
 typedef struct GroupContext {
@@ -219,7 +221,7 @@ static void group_range(void *context, size_t first, size_t n, FxStats *stats) {
 static void cast_groups(const FxTensorCast *t, const FxWork *work, const FxTensor *x, FxTensor *y, FxStats *stats) {
     FxCast start = {.q = t->q, .random = t->random, .element0 = t->element0, .direction = t->direction, .multiplier = 1, .cpu = work->cpu};
     start.arg = fx_round_arg(&t->q->rounding, fx_random_width(&t->random));
-    FxArray array = {.data = x->data, .type = x->type, .count = x->count, .exponent = x->type == FX_FLOAT32 ? 0 : x->exponent,
+    FxArray array = {.data = x->data, .type = x->type, .count = x->count, .exponent = fx_type_is_float(x->type) ? 0 : x->exponent,
                      .samples = t->samples, .channels = t->channels};
     FxOutput out = {.values = y->data};
     size_t groups = t->q->scale.group == FX_GROUP_SAMPLE ? t->samples : 1;

@@ -20,6 +20,9 @@ typedef struct FxSiteConfig {
 
 // Whether the site holds integers of one power-of-two scale.
 bool fx_site_is_integer(const FxSiteConfig *site);
+// Fixed grids: whether the unit of its codes is written down (const); or follows no data (const, alpha).
+bool fx_site_is_constant(const FxSiteConfig *site);
+bool fx_site_has_fixed_steps(const FxSiteConfig *site);
 // Whether an overflow controller moves its range.
 bool fx_site_has_overflow(const FxSiteConfig *site);
 

@@ -28,7 +28,16 @@ bool fx_site_of(FxSite site, const FxLayerName *layer) {
 }
 
 bool fx_site_is_integer(const FxSiteConfig *site) {
-    return site->on && !site->q.grid.kind->has_patterns && !site->q.scale.rule->real && !site->q.scale.rule->sample_mean && !site->q.scale.group;
+    return site->on && !site->q.grid.kind->has_patterns && fx_scale_is_single(&site->q.scale);
+}
+
+bool fx_site_is_constant(const FxSiteConfig *site) {
+    return site->on && fx_grid_is_fixed(&site->q.grid) && fx_scale_is_constant(&site->q.scale);
+}
+
+bool fx_site_has_fixed_steps(const FxSiteConfig *site) {
+    const FxScaleRule *rule = site->q.scale.rule;
+    return fx_site_is_integer(site) && fx_grid_is_fixed(&site->q.grid) && !rule->needs_maximum && !rule->observe;
 }
 
 bool fx_site_has_overflow(const FxSiteConfig *site) {
@@ -128,13 +137,10 @@ static int accumulator_at(const Resolver *r, FxAccumulator *acc, FxProductKind k
     return 0;
 }
 
-static bool is_constant(const FxQuantiser *q) {
-    return fx_grid_is_fixed(&q->grid) && !strcmp(q->scale.rule->name, "const");
-}
-
 // Under rate-unit = lsb the store takes whole steps and rounds nothing.
-static int check_lsb_store(const Resolver *r, const FxQuantiser *store, const FxLayerName *layer) {
-    if (!is_constant(store) || !store->grid.is_signed || store->grid.twos_complement || store->overflow != FX_OVERFLOW_SATURATE)
+static int check_lsb_store(const Resolver *r, const FxSiteConfig *site, const FxLayerName *layer) {
+    const FxQuantiser *store = &site->q;
+    if (!fx_site_is_constant(site) || !store->grid.is_signed || store->grid.twos_complement || store->overflow != FX_OVERFLOW_SATURATE)
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: a symmetric, signed fixed grid of constant scale that saturates, with at most %d "
                        "bits behind the point, is needed", layer->name, printed(store).text, MAX_FRACTION);
     if (store->rounding.mode != FX_ROUND_NEAREST_EVEN)
@@ -148,9 +154,9 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
     const FxSiteConfig *store = &c->site[FX_SITE_STORE], *weight = &c->site[FX_SITE_WEIGHT];
     char text[FX_VALUE];
     int fraction = store->q.grid.fraction - store->q.scale.parameter[0];
-    if (r->config->update.lsb && check_lsb_store(r, &store->q, layer))
+    if (r->config->update.lsb && check_lsb_store(r, store, layer))
         return -1;
-    if (is_constant(&store->q) && (fraction < -MAX_FRACTION || fraction > MAX_FRACTION))
+    if (fx_site_is_constant(store) && (fraction < -MAX_FRACTION || fraction > MAX_FRACTION))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.q = %s: at most %d bits behind the point", layer->name, printed(&store->q).text, MAX_FRACTION);
     bool fixed = fx_grid_is_fixed(&store->q.grid);
     int64_t high = fixed ? fx_grid_high(&store->q.grid) : INT64_MAX;
@@ -158,7 +164,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
         return -1;
     FxDecimal clip;
     c->store_limit = high;
-    if (strcmp(text, "grid") && !is_constant(&store->q))
+    if (strcmp(text, "grid") && !fx_site_is_constant(store))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.clip = %s, store.q = %s: only a fixed grid of constant scale is clipped", layer->name, text,
                        printed(&store->q).text);
     if (strcmp(text, "grid")) {
@@ -169,7 +175,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
                            layer->name, text, -fraction, (long long)high);
         c->site[FX_SITE_STORE].q.grid.twos_complement &= c->store_limit < high; // the clip is the end on both sides
     }
-    if (r->config->update.lsb && fx_grid_is_fixed(&weight->q.grid) && !weight->q.scale.rule->needs_maximum) {
+    if (r->config->update.lsb && fx_site_has_fixed_steps(weight)) {
         if (store->q.grid.bits < weight->q.grid.bits)
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: store.grid has %d bits, weight.grid %d; the store needs at least as many",
                            layer->name, store->q.grid.bits, weight->q.grid.bits);
@@ -202,7 +208,7 @@ static int check_input(const Resolver *r, const FxSiteConfig *site) {
     if (r->config->map == FX_MAP_MEAN_STD)
         return r->config->claims_integer ? fx_fail(r->err, FX_EXIT_USAGE, "input.map = mean-std needs floating point, which recipe.claim = integer "
                                                    "refuses; known besides: wage-127.5, wage-128, unit") : 0;
-    if (!site->on || !is_constant(input)) // the map's 8-bit codes, rounded again
+    if (!fx_site_is_constant(site)) // the map's 8-bit codes, rounded again
         return 0;
     if (!input->grid.is_signed || input->grid.fraction < 0 || input->grid.bits > 16 || input->grid.fraction > 24 ||
         input->scale.parameter[0] || input->rounding.mode != FX_ROUND_NEAREST_EVEN || input->overflow != FX_OVERFLOW_SATURATE)
@@ -248,7 +254,7 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
         c->site[FX_SITE_ACTIVATION].clip = !strcmp(text, "clip");
     }
     const FxScale *scale = &c->site[FX_SITE_ACTIVATION].q.scale;
-    if (c->site[FX_SITE_ACTIVATION].clip && (scale->group || scale->rule->real || scale->rule->sample_mean))
+    if (c->site[FX_SITE_ACTIVATION].clip && !fx_scale_is_single(scale))
         return fx_fail(r->err, FX_EXIT_USAGE, "%s: activation.q = %s: activation.ste = clip masks what lies outside of one scale a tensor; write "
                        "activation.ste = identity", layer->name, printed(&c->site[FX_SITE_ACTIVATION].q).text);
     if (fx_value_at(r, text, "weight.ste", layer, step))
@@ -258,7 +264,7 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
             return -1;
         scale = &c->site[FX_SITE_LOGITS].q.scale;
         c->site[FX_SITE_LOGITS].clip = !strcmp(text, "clip");
-        if (c->site[FX_SITE_LOGITS].clip && (scale->group || scale->rule->real || scale->rule->sample_mean))
+        if (c->site[FX_SITE_LOGITS].clip && !fx_scale_is_single(scale))
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: logits.q = %s: logits.ste = clip masks what lies outside of one scale a tensor; write "
                            "logits.ste = identity", layer->name, printed(&c->site[FX_SITE_LOGITS].q).text);
     }

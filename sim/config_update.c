@@ -109,10 +109,8 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
 int fx_check_effect(const Resolver *r) {
     const FxConfig *c = r->config;
     bool overflow = false, floor = false, adam = c->update.rule->has_second;
-    for (int l = 0; l < c->layer_count; l++) { // weights drawn in steps of a constant fixed grid
-        const FxSiteConfig *weight = &c->phases[0].layers[l].site[FX_SITE_WEIGHT];
-        floor |= fx_site_is_integer(weight) && fx_grid_is_fixed(&weight->q.grid) && !weight->q.scale.rule->needs_maximum && !weight->q.scale.rule->observe;
-    }
+    for (int l = 0; l < c->layer_count; l++) // weights drawn in steps of their grid
+        floor |= fx_site_has_fixed_steps(&c->phases[0].layers[l].site[FX_SITE_WEIGHT]);
     for (int p = 0; p < c->phase_count; p++)
         for (int l = 0; l < c->layer_count; l++)
             for (int i = 0; fx_site_info(i); i++)

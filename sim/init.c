@@ -46,8 +46,7 @@ static int64_t draw(FxRng rng, size_t i, U128 width) {
 static void init_codes(FxNode *node, const FxLayerConfig *c, const FxConfig *config, const FxTensor *codes) {
     const FxQuantiser *weight = &c->site[FX_SITE_WEIGHT].q, *store = &c->site[FX_SITE_STORE].q;
     int store_fraction = store->grid.fraction - store->scale.parameter[0];
-    bool on_weight = c->site[FX_SITE_WEIGHT].on && fx_grid_is_fixed(&weight->grid) && !weight->scale.rule->needs_maximum && !weight->scale.rule->observe &&
-                     weight->grid.fraction >= 0 && weight->grid.fraction <= store_fraction;
+    bool on_weight = fx_site_has_fixed_steps(&c->site[FX_SITE_WEIGHT]) && weight->grid.fraction >= 0 && weight->grid.fraction <= store_fraction;
     int fraction = on_weight ? weight->grid.fraction : store_fraction;
     int64_t high = on_weight ? fx_grid_high(&weight->grid) : c->store_limit;
     int64_t low = on_weight ? fx_grid_low(&weight->grid) : -c->store_limit;
@@ -148,7 +147,7 @@ int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err) {
         FxNode *node = fx_net_product(net, p);
         const FxLayerConfig *c = &config->phases[0].layers[p];
         const FxQuantiser *store = &c->site[FX_SITE_STORE].q;
-        bool constant = fx_grid_is_fixed(&store->grid) && !strcmp(store->scale.rule->name, "const");
+        bool constant = fx_site_is_constant(&c->site[FX_SITE_STORE]);
         if (constant && node->store.type != FX_FLOAT32) {
             node->store.exponent = store->scale.parameter[0] - store->grid.fraction;
             init_codes(node, c, config, &node->store);

@@ -59,11 +59,9 @@ static void input_range(void *context, size_t first, size_t n, FxStats *stats) {
 }
 
 bool fx_input_is_direct(const FxConfig *config) {
-    bool direct = config->map != FX_MAP_MEAN_STD && !config->carries_floats;
-    for (int i = 0; i < config->phase_count; i++) {
-        const FxSiteConfig *input = &config->phases[i].layers[0].site[FX_SITE_INPUT];
-        direct &= input->on && fx_grid_is_fixed(&input->q.grid) && !strcmp(input->q.scale.rule->name, "const");
-    }
+    bool direct = !fx_image_is_float(config);
+    for (int i = 0; i < config->phase_count; i++)
+        direct &= fx_site_is_constant(&config->phases[i].layers[0].site[FX_SITE_INPUT]);
     return direct;
 }
 

@@ -228,8 +228,8 @@ static int plan_image(const Planner *p) {
     FxNode *first = fx_net_product(net, 0);
     size_t image = fx_shape_count(net->shape);
     int end = 2 * net->count;
-    bool floats = p->config->map == FX_MAP_MEAN_STD || fx_carrier(p->config, 0, FX_SITE_INPUT, NULL) == FX_FLOAT32, has_copy = fx_has_copy(p->config, 0, FX_SITE_ACTIVATION_GRAD);
-    bool again = floats || has_copy || !fx_input_is_direct(p->config);
+    bool floats = fx_image_is_float(p->config), has_copy = fx_has_copy(p->config, 0, FX_SITE_ACTIVATION_GRAD);
+    bool again = has_copy || !fx_input_is_direct(p->config);
     if (has_copy && first->input >= 0)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: activation.grad of an image that a pool reads first: the copy would need a pool of its own; begin the net "
                        "with a product, or set the first layer's activation.grad nowhere", first->name.name);

@@ -42,9 +42,9 @@ static bool source_is_float(const Planner *p, int index, FxSite site) {
     const FxConfig *c = p->config;
     bool last = index == c->layer_count - 1;
     switch (site) {
-    case FX_SITE_INPUT: return c->map == FX_MAP_MEAN_STD;
+    case FX_SITE_INPUT: return fx_image_is_float(c);
     case FX_SITE_WEIGHT: case FX_SITE_WEIGHT_BACK: case FX_SITE_BIAS: return fx_carrier(c, index, FX_SITE_STORE, NULL) == FX_FLOAT32;
-    case FX_SITE_ACTIVATION: case FX_SITE_ACTIVATION_GRAD: return index ? fx_product_is_float(c, index - 1, FX_FORWARD) : c->map == FX_MAP_MEAN_STD;
+    case FX_SITE_ACTIVATION: case FX_SITE_ACTIVATION_GRAD: return index ? fx_product_is_float(c, index - 1, FX_FORWARD) : fx_image_is_float(c);
     case FX_SITE_ERROR: case FX_SITE_ERROR_GRAD: return last ? !fx_loss_is_integer(c) : fx_product_is_float(c, index + 1, FX_ERROR);
     case FX_SITE_LOGITS: return fx_product_is_float(c, index, FX_FORWARD);
     case FX_SITE_GRADIENT: return fx_product_is_float(c, index, FX_GRADIENT);
@@ -258,7 +258,6 @@ static int check_target(const Planner *p) {
     }
     return 0;
 }
-
 
 // A recipe that claims integers has no floats.
 static int check_claim(const Planner *p, bool integers) {

@@ -70,9 +70,9 @@ static void adam(FxUpdating *u) {
 }
 
 static const FxOptimiser table[] = {
-    {"sgd", false, false, sgd, "momentum, Nesterov, weight decay"},
-    {"sgd-inner", true, false, sgd_inner, "the rate inside the momentum, which is added to the weights"},
-    {"adam", true, true, adam, "floats alone"},
+    {"sgd", false, false, sgd},
+    {"sgd-inner", true, false, sgd_inner},
+    {"adam", true, true, adam},
 };
 
 const FxOptimiser *fx_optimiser_find(const char *name) {

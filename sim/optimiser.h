@@ -27,7 +27,6 @@ typedef struct FxOptimiser {
     bool has_momentum; // keeps a momentum whatever mu is
     bool has_second;   // and adam's second mean: floats alone
     void (*run)(FxUpdating *u);
-    const char *help;
 } FxOptimiser;
 
 const FxOptimiser *fx_optimiser_find(const char *name); // NULL: unknown

@@ -93,12 +93,14 @@ typedef struct StoreContext {
     const FxTensor *next, *store;
     int64_t limit; // of codes, INT64_MAX: none
     int exponent;  // of their unit
+    uint64_t changed; // an exact count: threads may add in any order
 } StoreContext;
 
-// Holds the new codes to the clip, counts those that differ (in masked: it has no use here) and moves them to the store.
+// Holds the new codes to the clip, counts those that differ and moves them to the store.
 static void store_range(void *context, size_t first, size_t n, FxStats *stats) {
-    const StoreContext *c = context;
+    StoreContext *c = context;
     size_t size = fx_type_size(c->store->type);
+    uint64_t changed = 0;
     bool clips = c->limit < INT64_MAX;
     if (clips && c->next->type == FX_FLOAT32)
         stats->saturated += fx_hold_f32(fx_tensor_at(c->next, first), n, c->limit, c->exponent);
@@ -111,18 +113,23 @@ static void store_range(void *context, size_t first, size_t n, FxStats *stats) {
     }
     const char *next = fx_tensor_at(c->next, first), *old = fx_tensor_at(c->store, first);
     for (size_t i = 0; i < n; i++)
-        stats->masked += memcmp(next + i * size, old + i * size, size) != 0;
+        changed += memcmp(next + i * size, old + i * size, size) != 0;
+    __atomic_fetch_add(&c->changed, changed, __ATOMIC_RELAXED);
     memcpy(fx_tensor_at(c->store, first), next, n * size);
 }
 
+typedef struct SignContext {
+    const FxTensor *x;
+    int8_t *sign;
+} SignContext;
+
 // +1, 0, -1 of each element.
 static void sign_range(void *context, size_t first, size_t n, FxStats *stats) {
-    const StoreContext *c = context;
-    int8_t *sign = c->next->data;
+    const SignContext *c = context;
     (void)stats;
     for (size_t i = first; i < first + n; i++) {
-        FxNumber x = fx_number_at(c->store->data, c->store->type, i, 0);
-        sign[i] = (int8_t)(x.class_of == FX_FINITE && x.magnitude == 0 ? 0 : x.negative ? -1 : 1);
+        FxNumber x = fx_number_at(c->x->data, c->x->type, i, 0);
+        c->sign[i] = (int8_t)(x.class_of == FX_FINITE && x.magnitude == 0 ? 0 : x.negative ? -1 : 1);
     }
 }
 
@@ -136,7 +143,7 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     next.type = node->store.type;
     next.count = node->store.count;
     if (directed) {
-        StoreContext c = {.next = &signs, .store = subtracted};
+        SignContext c = {subtracted, signs.data};
         fx_work_ranges(&s->net->work, next.count, sign_range, &c, NULL);
     }
     FxSource source = {.x = from, .direction = directed ? signs.data : NULL};
@@ -145,7 +152,7 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     const uint64_t all = s->totals->saturated;
     fx_site_cast(s, node, FX_SITE_STORE, &source, &next);
     bool clipped = fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
-    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction};
+    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction, 0};
     FxStats seen = {0};
     fx_work_ranges(&s->net->work, next.count, store_range, &c, &seen);
     node->store.exponent = next.exponent;
@@ -156,9 +163,9 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
         state->last.at_limit = last.at_limit + seen.at_limit;
         s->totals->saturated = all + seen.saturated;
     }
-    state->changed += seen.masked;
-    state->last_changed += seen.masked;
-    s->totals->store_changed += seen.masked;
+    state->changed += c.changed;
+    state->last_changed += c.changed;
+    s->totals->store_changed += c.changed;
 }
 
 static void update_by_values(const FxStep *s, FxNode *node) {
