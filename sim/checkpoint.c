@@ -1,6 +1,6 @@
-#include "sim/checkpoint.h"
+#include "sim/checkpoint_file.h"
+#include "sim/bytes.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 3, TOTALS = 25, NAME = 48, PATH = 4096 };
+enum { VERSION = 3, NAME = 48 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -19,12 +19,12 @@ typedef struct Item {
 } Item;
 
 // Totals as plain 64-bit numbers.
-static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
+static void pack(const FxRun *run, uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     const FxTotals *t = &run->totals;
     uint64_t sum, chunk; // the bits of reals
     memcpy(&sum, &t->loss.sum, sizeof sum);
     memcpy(&chunk, &t->loss.chunk, sizeof chunk);
-    const uint64_t values[TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
+    const uint64_t values[FX_CHECKPOINT_TOTALS] = {run->step, run->images, t->images, (uint64_t)t->answers.loss,
                                      (uint64_t)(t->answers.loss >> 64), t->answers.wrong, t->answers.ties, t->zero_tensors,
                                      t->saturated, t->store_changed, (uint64_t)(int64_t)run->loss_exponent,
                                      t->lost_targets, sum, chunk, t->loss.images, t->skipped_steps, t->lost_errors, t->lost_weights,
@@ -34,7 +34,7 @@ static void pack(const FxRun *run, uint64_t packed[TOTALS]) {
     memcpy(packed, values, sizeof values);
 }
 
-static void unpack(FxRun *run, const uint64_t packed[TOTALS]) {
+void fx_checkpoint_unpack(FxRun *run, const uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     run->step = packed[0];
     run->images = packed[1];
     FxLossSum loss = {.images = packed[14]};
@@ -55,15 +55,15 @@ static FxTensor array64(void *data, size_t count) {
 enum { PER_LAYER = 7 };
 
 // The registered items in their order: totals, then for each layer its weights and what its sites have seen.
-static int item_count(const FxRun *run) {
+int fx_checkpoint_items(const FxRun *run) {
     return 1 + PER_LAYER * run->net.product_count;
 }
 
-static Item item(FxRun *run, int index, uint64_t packed[TOTALS]) {
+static Item item(FxRun *run, int index, uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     Item out;
     if (index == 0) {
         strcpy(out.name, "totals");
-        out.data = array64(packed, TOTALS);
+        out.data = array64(packed, FX_CHECKPOINT_TOTALS);
         return out;
     }
     FxNode *node = fx_net_product(&run->net, (index - 1) / PER_LAYER);
@@ -86,18 +86,6 @@ static Item item(FxRun *run, int index, uint64_t packed[TOTALS]) {
     return out;
 }
 
-static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = (unsigned char)(x >> 8 * i);
-}
-
-static uint64_t get_le(const unsigned char *from, size_t bytes) {
-    uint64_t x = 0;
-    for (size_t i = 0; i < bytes; i++)
-        x |= (uint64_t)from[i] << 8 * i;
-    return x;
-}
-
 // A file being written or read, with a CRC of all that passed.
 typedef struct Stream {
     FILE *file;
@@ -112,7 +100,7 @@ static void write_bytes(Stream *s, const void *bytes, size_t n) {
 
 static void write_number(Stream *s, uint64_t x, size_t bytes) {
     unsigned char b[8];
-    put_le(b, x, bytes);
+    fx_put_le(b, x, bytes);
     write_bytes(s, b, bytes);
 }
 
@@ -129,7 +117,7 @@ static int read_bytes(Stream *s, void *bytes, size_t n) {
 static uint64_t read_number(Stream *s, size_t bytes) {
     unsigned char b[8] = {0};
     read_bytes(s, b, bytes);
-    return get_le(b, bytes);
+    return fx_get_le(b, bytes);
 }
 
 // The elements of an item, little-endian, through a small buffer.
@@ -139,7 +127,7 @@ static void write_elements(Stream *s, const FxTensor *t) {
     for (size_t i = 0; i < t->count;) {
         size_t n = 0;
         for (; n + size <= sizeof buffer && i < t->count; n += size, i++)
-            put_le(buffer + n, fx_tensor_bits(t, i), size);
+            fx_put_le(buffer + n, fx_tensor_bits(t, i), size);
         write_bytes(s, buffer, n);
     }
 }
@@ -151,10 +139,10 @@ static uLong elements_crc(const FxTensor *t) {
 }
 
 uint32_t fx_checkpoint_state_crc32(FxRun *run) {
-    uint64_t packed[TOTALS];
+    uint64_t packed[FX_CHECKPOINT_TOTALS];
     Stream s = {NULL, crc32(0, NULL, 0), 0};
     pack(run, packed);
-    for (int i = 0; i < item_count(run); i++) {
+    for (int i = 0; i < fx_checkpoint_items(run); i++) {
         Item it = item(run, i, packed);
         write_elements(&s, &it.data);
     }
@@ -162,7 +150,7 @@ uint32_t fx_checkpoint_state_crc32(FxRun *run) {
 }
 
 static void write_all(Stream *s, FxRun *run, const FxMark *mark) {
-    uint64_t packed[TOTALS];
+    uint64_t packed[FX_CHECKPOINT_TOTALS];
     pack(run, packed);
     write_bytes(s, magic, sizeof magic);
     write_number(s, VERSION, 4);
@@ -172,8 +160,8 @@ static void write_all(Stream *s, FxRun *run, const FxMark *mark) {
     write_number(s, (uint64_t)mark->status, 4);
     write_number(s, mark->log_length, 8);
     write_number(s, mark->stats_length, 8);
-    write_number(s, (uint64_t)item_count(run), 4);
-    for (int i = 0; i < item_count(run); i++) {
+    write_number(s, (uint64_t)fx_checkpoint_items(run), 4);
+    for (int i = 0; i < fx_checkpoint_items(run); i++) {
         Item it = item(run, i, packed);
         size_t length = strlen(it.name);
         write_number(s, length, 4);
@@ -188,10 +176,10 @@ static void write_all(Stream *s, FxRun *run, const FxMark *mark) {
     write_number(s, s->crc, 4);
 }
 
-static int paths(char out[3][PATH], const char *directory, FxError *err) {
+int fx_checkpoint_paths(char out[3][FX_CHECKPOINT_PATH], const char *directory, FxError *err) {
     static const char *const names[] = {"checkpoint", "checkpoint.previous", "checkpoint.new"};
     for (int i = 0; i < 3; i++)
-        if (snprintf(out[i], PATH, "%s/%s", directory, names[i]) >= PATH)
+        if (snprintf(out[i], FX_CHECKPOINT_PATH, "%s/%s", directory, names[i]) >= FX_CHECKPOINT_PATH)
             return fx_fail(err, FX_EXIT_RUNTIME, "%s: the path is too long", directory);
     return 0;
 }
@@ -205,8 +193,8 @@ static void sync_directory(const char *directory) {
 }
 
 int fx_checkpoint_write(FxRun *run, const char *directory, const FxMark *mark, FxError *err) {
-    char path[3][PATH];
-    if (paths(path, directory, err))
+    char path[3][FX_CHECKPOINT_PATH];
+    if (fx_checkpoint_paths(path, directory, err))
         return -1;
     Stream s = {fopen(path[2], "wb"), crc32(0, NULL, 0), 0};
     if (!s.file)
@@ -243,7 +231,7 @@ static int check_file(FILE *file, const char *path, FxError *err) {
         crc = crc32(crc, buffer, (uInt)n);
         left -= (long)n;
     }
-    if (fread(last, 1, 4, file) != 4 || get_le(last, 4) != crc)
+    if (fread(last, 1, 4, file) != 4 || fx_get_le(last, 4) != crc)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: damaged: its CRC-32 is not that of its bytes", path);
     rewind(file);
     return 0;
@@ -270,18 +258,11 @@ static int read_header(Stream *s, const FxRun *run, FxMark *mark, bool fork, con
                        (unsigned long long)results, FX_RESULTS_VERSION);
     if (mark->status > FX_STALLED)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: status %u; 0 to %d are known", path, (unsigned)mark->status, FX_STALLED);
-    if (items != (uint64_t)item_count(run))
+    if (items != (uint64_t)fx_checkpoint_items(run))
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: holds %llu arrays, this run has %d", path, (unsigned long long)items,
-                       item_count(run));
+                       fx_checkpoint_items(run));
     return 0;
 }
-
-// What a fork read in another type than the run's.
-typedef struct Foreign {
-    FxTensor data;
-    int layer;
-    FxSite site;
-} Foreign;
 
 static void read_elements(Stream *s, const FxTensor *t) {
     FxTensor bits = *t;
@@ -296,7 +277,7 @@ static void read_elements(Stream *s, const FxTensor *t) {
 }
 
 // foreign: receives the array whatever its type and count; NULL: others than the run's are an error.
-static int read_item(Stream *s, const Item *it, Foreign *foreign, const char *path, FxError *err) {
+static int read_item(Stream *s, const Item *it, FxForeign *foreign, const char *path, FxError *err) {
     char name[NAME] = "";
     uint64_t length = read_number(s, 4);
     if (length < NAME)
@@ -329,12 +310,12 @@ static void take_exponents(FxRun *run) {
 }
 
 int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError *err) {
-    uint64_t packed[TOTALS];
+    uint64_t packed[FX_CHECKPOINT_TOTALS];
     Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
     if (!s.file)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
     int result = check_file(s.file, path, err) || read_header(&s, run, mark, false, path, err) ? -1 : 0;
-    for (int i = 0; result == 0 && i < item_count(run); i++) {
+    for (int i = 0; result == 0 && i < fx_checkpoint_items(run); i++) {
         Item it = item(run, i, packed);
         result = read_item(&s, &it, NULL, path, err);
     }
@@ -344,7 +325,7 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
         read_bytes(&s, overrides, length);
     fclose(s.file);
     if (result == 0) {
-        unpack(run, packed);
+        fx_checkpoint_unpack(run, packed);
         take_exponents(run);
         strcpy(run->recipe.overrides, overrides); // what it was started with stays in its rows
     }
@@ -352,9 +333,9 @@ int fx_checkpoint_read_file(FxRun *run, const char *path, FxMark *mark, FxError 
 }
 
 int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *found, FxWarnings *warnings, FxError *err) {
-    char path[3][PATH];
+    char path[3][FX_CHECKPOINT_PATH];
     *found = 0;
-    if (paths(path, directory, err))
+    if (fx_checkpoint_paths(path, directory, err))
         return -1;
     FxError first = {0}, why = {0};
     for (int i = 0; i < 3; i++) {
@@ -377,28 +358,26 @@ int fx_checkpoint_read(FxRun *run, const char *directory, FxMark *mark, int *fou
     return first.text[0] ? -1 : 0;
 }
 
-// A whole file into the run; kept weights and optimiser state come back in foreign, one place a layer's array.
-static int read_fork(FxRun *run, const char *path, uint64_t packed[TOTALS], Foreign *foreign, FxError *err) {
+int fx_checkpoint_read_foreign(FxRun *run, const char *path, uint64_t packed[FX_CHECKPOINT_TOTALS], FxForeign *foreign, FxError *err) {
     FxMark mark;
     Stream s = {fopen(path, "rb"), crc32(0, NULL, 0), 0};
     if (!s.file)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "checkpoint %s: %s", path, strerror(errno));
     int result = check_file(s.file, path, err) || read_header(&s, run, &mark, true, path, err) ? -1 : 0;
-    for (int i = 0; result == 0 && i < item_count(run); i++) {
+    for (int i = 0; result == 0 && i < fx_checkpoint_items(run); i++) {
         Item it = item(run, i, packed);
         int which = i ? (i - 1) % PER_LAYER : -1;
         static const FxSite sites[PER_LAYER] = {FX_SITE_STORE, 0, 0, 0, FX_SITE_MOMENTUM, FX_SITE_SECOND, 0};
-        Foreign *place = which == 0 || which == 4 || which == 5 ? &foreign[i - 1] : NULL;
+        FxForeign *place = which == 0 || which == 4 || which == 5 ? &foreign[i - 1] : NULL;
         if (place)
-            *place = (Foreign){.layer = (i - 1) / PER_LAYER, .site = sites[which]};
+            *place = (FxForeign){.layer = (i - 1) / PER_LAYER, .site = sites[which]};
         result = read_item(&s, &it, place, path, err);
     }
     fclose(s.file);
     return result;
 }
 
-// The step of a file, or -1 where none can be read.
-static long long step_of(const char *path) {
+long long fx_checkpoint_step(const char *path) {
     unsigned char bytes[8];
     enum { HEADER = 8 + 5 * 4 + 2 * 8 + 4, NAMED = 4 + 6 + 4 + 8 + 4 }; // the totals come first, the step first among them
     FILE *f = fopen(path, "rb");
@@ -406,100 +385,5 @@ static long long step_of(const char *path) {
         return -1;
     int got = fseek(f, HEADER + NAMED, SEEK_SET) == 0 && fread(bytes, 1, 8, f) == 8;
     fclose(f);
-    return got ? (long long)get_le(bytes, 8) : -1;
-}
-
-// The images that a run of this batch has seen after so many steps.
-static uint64_t images_after(const FxConfig *c, uint64_t step) {
-    uint64_t spe = c->steps_per_epoch, batch = (uint64_t)c->batch, pass = c->drop_last ? spe * batch : c->train_images;
-    return step / spe * pass + step % spe * batch;
-}
-
-// One kept array under this run's format: as it is where that is the same, else rounded. Returns whether it was rounded.
-static bool adopt(FxRun *run, const FxPhase *phase, Foreign *from, const uint64_t formats[3]) {
-    FxNode *node = fx_net_product(&run->net, from->layer);
-    int which = from->site == FX_SITE_STORE ? 0 : from->site == FX_SITE_MOMENTUM ? 1 : 2;
-    FxTensor *to = which == 0 ? &node->store : which == 1 ? &node->momentum : &node->second;
-    bool same = from->data.type == to->type && formats[which] == node->site[from->site].format;
-    if (from->data.count == 0 || to->count == 0)
-        return false;
-    from->data.exponent = node->exponents[which];
-    if (same)
-        memcpy(to->data, from->data.data, to->count * fx_type_size(to->type));
-    else
-        fx_net_adopt(&run->net, &run->config, phase, from->layer, from->site, &from->data);
-    if (same)
-        to->exponent = from->data.exponent;
-    return !same;
-}
-
-// The parent's formats, as its sites had them.
-static void note_formats(const FxRun *run, uint64_t (*formats)[3]) {
-    for (int p = 0; p < run->net.product_count; p++) {
-        const FxSiteState *site = fx_net_product(&run->net, p)->site;
-        formats[p][0] = site[FX_SITE_STORE].format;
-        formats[p][1] = site[FX_SITE_MOMENTUM].format;
-        formats[p][2] = site[FX_SITE_SECOND].format;
-    }
-}
-
-// What a fork begins anew: another optimiser's state, counts, and a loss scale but for a dynamic one that goes on.
-static void begin_anew(FxRun *run, bool other_rule, FxLossScale scale) {
-    bool was_one = run->loss_scale.mantissa == 1 << 14 && run->loss_scale.exponent == -14; // a parent without one, most likely
-    if (!run->config.loss_scaling.dynamic || was_one)
-        run->loss_scale = scale;
-    if (other_rule)
-        run->net.updates = 0;
-    for (int p = 0; p < run->net.product_count; p++) {
-        FxNode *node = fx_net_product(&run->net, p);
-        for (int i = 0; i < FX_SITE_NUMBERS; i++) {
-            node->site[i].stats = (FxStats){0};
-            node->site[i].quality = (FxQuality){0};
-            node->site[i].exponent_moves = node->site[i].changed = 0;
-        }
-        memset(node->sums, 0, sizeof node->sums);
-    }
-}
-
-int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char text[256], FxError *err) {
-    char path[3][PATH];
-    uint64_t packed[TOTALS];
-    if (paths(path, directory, err))
-        return -1;
-    long long steps[2] = {step_of(path[0]), step_of(path[1])};
-    int file = steps[0] == (long long)step ? 0 : steps[1] == (long long)step ? 1 : -1;
-    if (file < 0 && steps[0] < 0)
-        return fx_fail(err, FX_EXIT_USAGE, "--fork %s: no checkpoint is there", directory);
-    if (file < 0)
-        return fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: its checkpoints are of step %lld%s%lld", directory, (unsigned long long)step, steps[0],
-                       steps[1] >= 0 ? " and " : "; the one before: ", steps[1]);
-    Foreign *foreign = calloc((size_t)item_count(run), sizeof *foreign);
-    uint64_t (*formats)[3] = calloc((size_t)run->net.product_count, sizeof *formats);
-    FxLossScale scale = run->loss_scale;
-    int result = foreign && formats ? read_fork(run, path[file], packed, foreign, err)
-                                    : fx_fail_memory(err, "fork", (size_t)item_count(run) * sizeof *foreign);
-    if (result == 0 && images_after(&run->config, step) != packed[1])
-        result = fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: it had seen %llu images by then, this run would have seen %llu: run.batch, drop-last and "
-                         "validation must be the same", directory, (unsigned long long)step, (unsigned long long)packed[1],
-                         (unsigned long long)images_after(&run->config, step));
-    bool other_rule = result == 0 && packed[24] != fx_text_mark(run->config.update.rule->name);
-    int rounded = 0;
-    if (result == 0) {
-        const FxPhase *phase = fx_config_phase(&run->config, step);
-        unpack(run, packed);
-        note_formats(run, formats);
-        begin_anew(run, other_rule, scale);
-        fx_net_start_controllers(&run->net, phase);
-        for (int i = 0; i < item_count(run); i++)
-            if (foreign[i].data.data && (foreign[i].site == FX_SITE_STORE || !other_rule))
-                rounded += adopt(run, phase, &foreign[i], formats[foreign[i].layer]);
-    }
-    for (int i = 0; foreign && i < item_count(run); i++)
-        free(foreign[i].data.data);
-    free(foreign);
-    free(formats);
-    if (result)
-        return -1;
-    snprintf(text, 256, "%.160s@%llu, %d tensors in another format\n", directory, (unsigned long long)step, rounded);
-    return 0;
+    return got ? (long long)fx_get_le(bytes, 8) : -1;
 }

@@ -1,6 +1,7 @@
 #include "sim/run.h"
 
 #include "formats/math_f32.h"
+#include "sim/bytes.h"
 #include "sim/input.h"
 
 #include <math.h>
@@ -196,21 +197,16 @@ bool fx_run_diverged(const FxRun *run) {
     return run->totals.lost_weights || !isfinite(loss) || (run->totals.lost_errors && !run->config.loss_scaling.on);
 }
 
-static void put_le(unsigned char *to, uint64_t x, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = (unsigned char)(x >> 8 * i);
-}
-
 // Elements [first, end) as little-endian int32, then their exponent.
 static uLong add_codes(uLong crc, const FxTensor *store, size_t first, size_t end) {
     unsigned char bytes[4096];
     for (size_t i = first; i < end;) {
         size_t n = 0;
         for (; n < sizeof bytes / 4 && i < end; n++, i++)
-            put_le(bytes + 4 * n, fx_tensor_bits(store, i), 4);
+            fx_put_le(bytes + 4 * n, fx_tensor_bits(store, i), 4);
         crc = crc32(crc, bytes, (uInt)(4 * n));
     }
-    put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);
+    fx_put_le(bytes, (uint64_t)(int64_t)store->exponent, 4);
     return crc32(crc, bytes, 4);
 }
 
