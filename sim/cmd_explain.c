@@ -44,13 +44,6 @@ static void fact(Facts *f, const char *format, ...) {
     f->used += length;
 }
 
-static int bits_of(unsigned __int128 x) {
-    int bits = 1; // the sign
-    for (; x; x >>= 1)
-        bits++;
-    return bits;
-}
-
 // Why a product adds up floats, or does not.
 static void reason(char *text, size_t size, const FxConfig *c, int index, FxProductKind kind) {
     const FxSite sites[] = {fx_left_site(c, index, kind), fx_right_site(c, index, kind)};
@@ -67,8 +60,7 @@ static void reason(char *text, size_t size, const FxConfig *c, int index, FxProd
 static void explain_product(Facts *f, const FxConfig *config, const FxNode *node, const FxLayerConfig *c, FxProductKind kind) {
     const FxLayer *l = &node->layer;
     const FxAccumulator *acc = &c->accumulator[kind];
-    size_t taps = (size_t)l->kernel * (size_t)l->kernel, positions = (size_t)l->out.h * (size_t)l->out.w;
-    size_t k[] = {l->fan_in, taps * (size_t)l->out.c, positions * (size_t)l->out.n};
+    size_t positions = (size_t)l->out.h * (size_t)l->out.w, terms = fx_product_terms(l, kind);
     FxOperands o = fx_operands(node, kind);
     char inner[FX_POLICY_TEXT], outer[FX_POLICY_TEXT], why[160], bound[96] = "";
     if (kind == FX_ERROR && node->name.first)
@@ -77,10 +69,9 @@ static void explain_product(Facts *f, const FxConfig *config, const FxNode *node
     fx_policy_print(outer, sizeof outer, &acc->outer);
     reason(why, sizeof why, config, node->id - 1, kind);
     if (o.sums->type != FX_FLOAT32)
-        snprintf(bound, sizeof bound, " of at most %llu need %d bits", (unsigned long long)l->max_product[kind],
-                 bits_of((unsigned __int128)k[kind] * l->max_product[kind]));
+        snprintf(bound, sizeof bound, " of at most %llu need %d bits", (unsigned long long)l->max_product[kind], fx_product_bits(l, kind));
     fact(f, "%s %s product = %s: %s x %s, %zu products%s; sums in %s, %zu bytes read, %zu multiply-adds an image", node->name.name,
-         fx_product_names[kind], why, fx_type_name(o.left->type), fx_type_name(o.right->type), k[kind], bound, fx_type_name(o.sums->type),
+         fx_product_names[kind], why, fx_type_name(o.left->type), fx_type_name(o.right->type), terms, bound, fx_type_name(o.sums->type),
          o.left->count * fx_type_size(o.left->type) + o.right->count * fx_type_size(o.right->type), l->weights * positions);
     fact(f, "%s accumulator.%s = %s, group %d, chunk %d, outer %s, shift %d", node->name.name, fx_product_names[kind], inner, acc->group,
          acc->chunk, acc->chunk ? outer : "none", acc->shift);

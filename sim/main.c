@@ -10,6 +10,8 @@ const FxCommand fx_commands[] = {
     {"eval", "RUN [options]", "test error of a run's last checkpoint", fx_command_eval, fx_usage_eval},
     {"stats", "RUN [options]", "what each site last saw; --first-bad: which one went wrong first", fx_command_stats, fx_usage_stats},
     {"explain", "RECIPE [options]", "what a recipe does, layer by layer; --diff: what -s changes", fx_command_explain, fx_usage_explain},
+    {"dump", "RUN [options]", "every tensor of one step for NumPy or hardware; histograms", fx_command_dump, fx_usage_dump},
+    {"check", "VEC --against OUT", "vectors of hardware against those of dump", fx_command_check, fx_usage_check},
     {"formats", "[NAME...] [options]", "grids, scales, roundings, overflow; NAME: range, precision, codes, pictures", fx_command_formats, fx_usage_formats},
     {"quantize", "FORMAT [options] [FILE]", "numbers in a format, as values or codes", fx_command_quantize, fx_usage_quantize},
     {0},

@@ -21,6 +21,18 @@ static bool is_made(const Planner *p, int index, FxProductKind kind) {
     return kind != FX_ERROR || !fx_net_product(p->net, index)->name.first;
 }
 
+size_t fx_product_terms(const FxLayer *l, FxProductKind kind) {
+    size_t taps = (size_t)l->kernel * (size_t)l->kernel;
+    return kind == FX_FORWARD ? l->fan_in : kind == FX_ERROR ? taps * (size_t)l->out.c : (size_t)l->out.h * (size_t)l->out.w * (size_t)l->out.n;
+}
+
+int fx_product_bits(const FxLayer *l, FxProductKind kind) {
+    int bits = 1; // the sign
+    for (unsigned __int128 x = (unsigned __int128)fx_product_terms(l, kind) * l->max_product[kind]; x; x >>= 1)
+        bits++;
+    return bits;
+}
+
 // The text of a site in the first phase that has codes above `most`.
 static int refuse_width(const Planner *p, int index, FxSite site, uint64_t most, const char *why) {
     char text[FX_QUANTISER_TEXT];

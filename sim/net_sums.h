@@ -17,6 +17,10 @@ typedef struct FxOperands {
 
 FxOperands fx_operands(const FxNode *node, FxProductKind kind);
 
+// Products that one sum adds up; of integers, the bits with sign that the largest exact sum needs.
+size_t fx_product_terms(const FxLayer *layer, FxProductKind kind);
+int fx_product_bits(const FxLayer *layer, FxProductKind kind);
+
 // All errors: exit code 2. Codes of operands fit 32 bits; beside floats, 24.
 int fx_check_operands(const Planner *p, int index);
 

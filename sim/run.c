@@ -146,7 +146,7 @@ void fx_run_step(FxRun *run) {
     int images = fx_feed_train(&run->feed, &run->net, run->step);
     bool fired = false;
     FxStep step = {.net = &run->net, .config = &run->config, .step = run->step, .images = images, .totals = &run->totals,
-                   .loss_scale = fx_loss_scale_value(&run->loss_scale), .fired = &fired};
+                   .loss_scale = fx_loss_scale_value(&run->loss_scale), .fired = &fired, .trace = run->trace};
     FxTotals before = run->totals;
     const FxPhase *phase = fx_config_phase(&run->config, run->step);
     if (phase->start == run->step) // what a schedule has changed begins anew

@@ -29,6 +29,7 @@ typedef struct FxRun {
     uint64_t step;       // updates done
     uint64_t images;     // training images seen since the run's start
     FxLastSteps last;
+    const FxTrace *trace; // told of the tensors of every step; NULL: nobody looks
     uint32_t config_crc32;
     char cpu_name[24];
 } FxRun;

@@ -26,9 +26,9 @@ static FxTensor first_images(const FxTensor *t, FxShape shape, int images) {
     return part;
 }
 
-static void trace(const FxStep *s, int id, const char *what, const FxTensor *t) {
+static void trace(const FxStep *s, const FxNode *node, const char *what, const FxTensor *t) {
     if (s->trace)
-        s->trace->tensor(s->trace->user, id, what, t);
+        s->trace->tensor(s->trace->user, node, what, t);
 }
 
 FxScalar fx_step_rate(const FxStep *s) {
@@ -63,22 +63,25 @@ static void quantise_weights(const FxStep *s) {
         FxTensor weights = node->store, bias = node->store;
         FxSource source = {.x = &weights};
         weights.count = node->layer.weights;
-        trace(s, node->id, "store.before", &node->store);
+        trace(s, node, "store.before", &node->store);
         if (reads_store(layer_config(s, node))) {
             memcpy(node->layer.weight.data, weights.data, weights.count * fx_type_size(weights.type));
             node->layer.weight.exponent = weights.exponent;
         } else {
             fx_site_cast(s, node, FX_SITE_WEIGHT, &source, &node->layer.weight);
         }
-        trace(s, node->id, "weight", &node->layer.weight);
-        if (has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation)
+        trace(s, node, "weight", &node->layer.weight);
+        if (has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation) {
             fx_site_cast(s, node, FX_SITE_WEIGHT_BACK, &source, &node->weight_back);
+            trace(s, node, "weight.back", &node->weight_back);
+        }
         if (!node->layer.bias.count)
             continue;
         bias.data = fx_tensor_at(&node->store, weights.count);
         bias.count = node->layer.bias.count;
         source = (FxSource){.x = &bias, .element0 = weights.count};
         fx_site_cast(s, node, FX_SITE_BIAS, &source, &node->layer.bias);
+        trace(s, node, "bias", &node->layer.bias);
     }
 }
 
@@ -90,14 +93,15 @@ static FxTensor activate(const FxStep *s, FxNode *node, const FxTensor *sums) {
     FxSource source = {.x = sums, .pass = clip ? pass.data : NULL};
     fx_site_cast(s, node, FX_SITE_ACTIVATION, &source, &x);
     node->x.exponent = x.exponent;
-    trace(s, node->id, "activation", &x);
+    trace(s, node, "activation", &x);
     if (clip)
-        trace(s, node->id, "activation.clip", &pass);
+        trace(s, node, "activation.clip", &pass);
     if (has_copy(s, node, FX_SITE_ACTIVATION_GRAD) && !s->evaluation) {
         FxTensor copy = first_images(&node->x_grad, node->layer.in, s->images);
         source.pass = NULL;
         fx_site_cast(s, node, FX_SITE_ACTIVATION_GRAD, &source, &copy);
         node->x_grad.exponent = copy.exponent;
+        trace(s, node, "activation.grad", &copy);
     }
     return x;
 }
@@ -111,7 +115,7 @@ static void forward_product(const FxStep *s, FxNode *node, FxTensor *input) {
     if (y.type != FX_FLOAT32)
         y.exponent = x.exponent + layer.weight.exponent + layer.accumulator[FX_FORWARD].shift;
     node->y.exponent = y.exponent;
-    trace(s, node->id, "sum.forward", &y);
+    trace(s, node, "sum.forward", &y);
     *input = y;
 }
 
@@ -133,8 +137,8 @@ static void forward_map(const FxStep *s, FxNode *node, FxTensor *input) {
     layer.random = &random;
     node->y.exponent = y.exponent = input->exponent + layer.gain;
     layer.ops->forward(&layer, input, &y, &s->net->work, NULL);
-    trace(s, node->id, layer.ops->name, &y);
-    trace(s, node->id, layer.ops->saved, &saved);
+    trace(s, node, layer.ops->name, &y);
+    trace(s, node, layer.ops->saved, &saved);
     *input = y;
 }
 
@@ -144,7 +148,7 @@ static FxTensor forward(const FxStep *s) {
     FxTensor t = first_images(&net->image_codes, net->shape, s->images);
     quantise_weights(s);
     fx_input_codes(s, &t);
-    trace(s, 1, "input", &t);
+    trace(s, fx_net_product(net, 0), "input", &t);
     for (int i = 0; i < net->count; i++) {
         FxNode *node = &net->nodes[i];
         if (node->layer.ops->role == FX_ROLE_PRODUCT)
@@ -179,7 +183,7 @@ static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
         out.count = sums->count;
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
-    trace(s, node->id, "logits", &out);
+    trace(s, node, "logits", &out);
     s->totals->images += (uint64_t)s->images;
     FxLossCall call = {.out = &out, .labels = net->batch_labels, .classes = net->classes, .one = target(out.exponent), .scale = scale,
                        .batch = s->config->batch, .cpu = net->work.cpu, .e = e, .answers = &s->totals->answers, .loss = &s->totals->loss};
@@ -199,12 +203,13 @@ static void round_error(const FxStep *s, FxNode *owner, FxNode *at, const FxTens
     FxSource source = {.x = source_error};
     *e = first_images(&at->e, at->layer.out, s->images);
     fx_site_cast(s, owner, FX_SITE_ERROR, &source, e);
-    trace(s, owner->id, "error.quantised", e);
+    trace(s, at, "error.quantised", e);
     *copy = (FxTensor){0};
     if (!has_copy(s, owner, FX_SITE_ERROR_GRAD))
         return;
     *copy = first_images(&at->e_grad, at->layer.out, s->images);
     fx_site_cast(s, owner, FX_SITE_ERROR_GRAD, &source, copy);
+    trace(s, at, "error.grad.quantised", copy);
 }
 
 static void mask_errors(const FxStep *s, const FxTensor *e, const FxTensor *copy, const uint8_t *pass, uint64_t *masked) {
@@ -219,7 +224,7 @@ static void output_error(const FxStep *s, FxTensor *loss_error) {
     FxNode *node = output_node(s->net);
     const FxLayerConfig *c = layer_config(s, node);
     FxTensor e, copy;
-    trace(s, node->id, "logits.error", loss_error);
+    trace(s, node, "logits.error", loss_error);
     round_error(s, node, node, loss_error, &e, &copy);
     if (c->site[FX_SITE_LOGITS].on && c->site[FX_SITE_LOGITS].clip)
         mask_errors(s, &e, &copy, s->net->logits_pass.data, &node->site[FX_SITE_LOGITS].stats.masked);
@@ -285,16 +290,20 @@ static void weight_gradient(const FxStep *s, FxNode *node) {
         node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
     if (layer.bias.count)
         bias_gradient(s, node, &x, &e);
-    trace(s, node->id, "sum.gradient", &node->dw);
+    trace(s, node, "sum.gradient", &node->dw);
+    if (has_copy(s, node, FX_SITE_ERROR_GRAD))
+        trace(s, node, "error.grad", &e);
     FxSource source = {.x = &node->dw};
-    if (node->g.data)
-        fx_site_cast(s, node, FX_SITE_GRADIENT, &source, &node->g);
+    if (!node->g.data)
+        return;
+    fx_site_cast(s, node, FX_SITE_GRADIENT, &source, &node->g);
+    trace(s, node, "gradient", &node->g);
 }
 
 static void backward_product(const FxStep *s, FxNode *node) {
     FxRandom random;
     FxTensor e = first_images(&node->e, node->layer.out, s->images);
-    trace(s, node->id, "error", &e);
+    trace(s, node, "error", &e);
     weight_gradient(s, node);
     if (node->name.first)
         return;
@@ -305,7 +314,7 @@ static void backward_product(const FxStep *s, FxNode *node) {
     layer.ops->backward_data(&layer, &e, &dx, &s->net->work, counts_of(s, node, FX_ERROR));
     if (dx.type != FX_FLOAT32)
         dx.exponent = e.exponent + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
-    trace(s, node->id, "sum.error", &dx);
+    trace(s, node, "sum.error", &dx);
     hand_down(s, node, &dx);
 }
 
@@ -335,7 +344,7 @@ void fx_step_train(const FxStep *step) {
     for (int p = 0; !fired && p < net->product_count; p++) {
         FxNode *node = fx_net_product(net, p);
         fx_update(s, node);
-        trace(s, node->id, "store.after", &node->store);
+        trace(s, node, "store.after", &node->store);
     }
     s->totals->skipped_steps += fired;
     net->updates += !fired;

@@ -20,9 +20,10 @@ typedef struct FxTotals {
 } FxTotals;
 
 // Told of every tensor of a step, in order; tests/golden/wage_step/README.md explains them (its layerN.poolM is max-pool
-// and pool.argmax, its layerN.activation.relu the relu.mask of layer N - 1). "update" comes in pieces, first to last.
+// and pool.argmax, its layerN.activation.relu the relu.mask of layer N - 1). "update" comes in pieces, first to
+// last. node: at which it stands; its id is that of the layer.
 typedef struct FxTrace {
-    void (*tensor)(void *user, int id, const char *what, const FxTensor *tensor);
+    void (*tensor)(void *user, const FxNode *node, const char *what, const FxTensor *tensor);
     void *user;
 } FxTrace;
 

@@ -21,7 +21,7 @@ typedef struct UpdateCounts {
 } UpdateCounts;
 
 // Casts the gradient block by block into steps k and takes them off the store.
-static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCounts *counts, const FxTrace *trace, int id) {
+static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCounts *counts, const FxTrace *trace, const FxNode *node) {
     int64_t k[FX_BLOCK];
     for (size_t i = first; i < first + n; i += FX_BLOCK) {
         size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
@@ -30,7 +30,7 @@ static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCo
         cast.element0 = i;
         fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);
         if (trace)
-            trace->tensor(trace->user, id, "update", &steps);
+            trace->tensor(trace->user, node, "update", &steps);
         FxBlockCounts block = {0};
         uint32_t changed = 0;
         uint64_t max = fx_kernels(cast.cpu)->subtract(fx_tensor_at(u->store, i), u->store->type, k, take, u->limit, &block, &changed);
@@ -67,7 +67,7 @@ static void update_by_steps(const FxStep *s, FxNode *node) {
 #pragma omp parallel for num_threads((int)tasks) schedule(static) if (tasks > 1)
     for (size_t t = 0; t < tasks; t++) {
         size_t first = t * n / tasks, last = (t + 1) * n / tasks;
-        update_task(&update, first, last - first, &counts[t], s->trace, node->id);
+        update_task(&update, first, last - first, &counts[t], s->trace, node);
     }
     for (size_t t = 0; t < tasks; t++) {
         fx_stats_add(&gradient->stats, &counts[t].gradient);
@@ -85,8 +85,11 @@ static void update_by_steps(const FxStep *s, FxNode *node) {
 // ---- by an optimiser --------------------------------------------------------------------------------------------------
 
 void fx_update_round(FxUpdating *u, FxSite site, const FxTensor *from, FxTensor *to) {
+    const FxTrace *trace = u->s->trace;
     FxSource source = {.x = from};
     fx_site_cast(u->s, u->node, site, &source, to);
+    if (trace)
+        trace->tensor(trace->user, u->node, fx_site(site)->name, to);
 }
 
 typedef struct StoreContext {

@@ -193,11 +193,11 @@ void recording_add(Recording *r, int id, const char *what, const int64_t *codes,
     t->count += count;
 }
 
-static void record(void *user, int id, const char *what, const FxTensor *tensor) {
+static void record(void *user, const FxNode *node, const char *what, const FxTensor *tensor) {
     int64_t *codes = allocate(tensor->count * sizeof *codes);
     for (size_t i = 0; i < tensor->count; i++)
         codes[i] = (int64_t)fx_tensor_bits(tensor, i);
-    recording_add(user, id, what, codes, tensor->count, tensor->exponent);
+    recording_add(user, node->id, what, codes, tensor->count, tensor->exponent);
     free(codes);
 }
 

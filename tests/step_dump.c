@@ -28,9 +28,9 @@ static void write_file(const Place *place, const char *name, const void *data, s
     }
 }
 
-static void dump(void *user, int id, const char *what, const FxTensor *t) {
+static void dump(void *user, const FxNode *node, const char *what, const FxTensor *t) {
     char name[64];
-    snprintf(name, sizeof name, "%d.%s", id, what);
+    snprintf(name, sizeof name, "%d.%s", node->id, what);
     if (t->type == FX_FLOAT32)
         write_file(user, name, t->data, t->count * sizeof(float));
 }

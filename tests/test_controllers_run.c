@@ -74,21 +74,21 @@ static void set_source(Seen *seen, double *source, size_t count) {
 }
 
 // A site's codes come right behind the tensor that they are made from.
-static void told(void *user, int id, const char *what, const FxTensor *t) {
+static void told(void *user, const FxNode *node, const char *what, const FxTensor *t) {
     Watch *w = user;
     int site = !strcmp(what, "weight") ? index_of(FX_SITE_WEIGHT) : !strcmp(what, "activation") ? index_of(FX_SITE_ACTIVATION)
                : !strcmp(what, "error.quantised") ? index_of(FX_SITE_ERROR) : -1;
     if (strstr(what, "mask") || strstr(what, "argmax"))
         return;
     if (site >= 0) {
-        see(&w->seen[id - 1][site], t, w->limit[site]);
+        see(&w->seen[node->id - 1][site], t, w->limit[site]);
         if (w->run.step == 0) {
-            set_source(&w->seen[id - 1][site], w->last, w->last_count);
+            set_source(&w->seen[node->id - 1][site], w->last, w->last_count);
             w->last = NULL;
         }
     }
     if (w->run.step == 0 && !strcmp(what, "sum.gradient"))
-        set_source(&w->seen[id - 1][index_of(FX_SITE_GRADIENT)], values_of(t), t->count);
+        set_source(&w->seen[node->id - 1][index_of(FX_SITE_GRADIENT)], values_of(t), t->count);
     free(w->last);
     w->last = w->run.step == 0 ? values_of(t) : NULL;
     w->last_count = t->count;

@@ -119,8 +119,8 @@ static void look(Fate *fate, const FxTensor *t, bool is_source, bool gradient) {
         fate->most_outside = fmax(fate->most_outside, (double)outside / (double)t->count);
 }
 
-static void told(void *user, int id, const char *what, const FxTensor *t) {
-    (void)id;
+static void told(void *user, const FxNode *node, const char *what, const FxTensor *t) {
+    (void)node;
     bool is_source = !strcmp(what, "logits.error") || !strcmp(what, "sum.error") || !strcmp(what, "sum.gradient");
     if (is_source || !strcmp(what, "error.quantised"))
         look(user, t, is_source, !strcmp(what, "sum.gradient"));

@@ -32,13 +32,13 @@ typedef struct Seen {
     size_t count;
 } Seen;
 
-static void see(void *user, int id, const char *what, const FxTensor *t) {
+static void see(void *user, const FxNode *node, const char *what, const FxTensor *t) {
     Seen *seen = user;
     seen->of = realloc(seen->of, (seen->count + 1) * sizeof *seen->of);
     if (!seen->of)
         abort();
     Numbers *n = &seen->of[seen->count++];
-    *n = (Numbers){.id = id, .count = t->count, .x = calloc(t->count + 1, sizeof *n->x), .floats = t->type == FX_FLOAT32};
+    *n = (Numbers){.id = node->id, .count = t->count, .x = calloc(t->count + 1, sizeof *n->x), .floats = t->type == FX_FLOAT32};
     if (!n->x)
         abort();
     snprintf(n->what, sizeof n->what, "%s", what);
