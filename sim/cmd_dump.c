@@ -2,6 +2,7 @@
 #include "sim/command.h"
 
 #include "sim/checkpoint_file.h"
+#include "sim/corners.h"
 #include "sim/dump_step.h"
 #include "sim/find_ranges.h"
 #include "sim/histogram.h"
@@ -9,11 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct DumpOptions {
     const char *run, *out, *step, *histogram, *form;
-    bool trace;
+    bool trace, corners;
 } DumpOptions;
 
 void fx_usage_dump(FILE *out) {
@@ -27,6 +29,9 @@ void fx_usage_dump(FILE *out) {
     fprintf(out, "  --%-18s %s\n", "as npy|hex", ".npy for NumPy (the default), or .hex for $readmemh: one element a line, two's complement");
     fprintf(out, "  --%-18s %s\n", "histogram NAME", "of one tensor, named as --trace names its file (conv1.error.quantised), over the codes of");
     fprintf(out, "  %-20s %s\n", "", "its format; --out FILE.csv or FILE.png");
+    fprintf(out, "  --%-18s %s\n", "corners", "without RUN: traces of steps with planted images and weights, a directory each:");
+    for (int i = 0; fx_corner(i); i++)
+        fprintf(out, "  %-20s %s: %s\n", "", fx_corner(i)->name, fx_corner(i)->help);
     fprintf(out, "  --%-18s %s\n", "out PATH", "directory that is absent or empty; of a histogram, the file");
 }
 
@@ -41,6 +46,8 @@ static int read_options(DumpOptions *o, int argc, char **argv, FxError *err) {
             k++;
         if (!strcmp(argv[i], "--trace"))
             o->trace = true;
+        else if (!strcmp(argv[i], "--corners"))
+            o->corners = true;
         else if (k < sizeof known / sizeof known[0] && *known[k].value)
             return fx_fail(err, FX_EXIT_USAGE, "dump: %s a second time, behind %.80s; keep one", argv[i], *known[k].value);
         else if (k < sizeof known / sizeof known[0] && i + 1 < argc)
@@ -54,9 +61,11 @@ static int read_options(DumpOptions *o, int argc, char **argv, FxError *err) {
         else
             o->run = argv[i];
     }
-    if (!o->run)
+    if (o->corners && (o->run || o->trace || o->histogram || o->step))
+        return fx_fail(err, FX_EXIT_USAGE, "dump: --corners makes its own runs: only --as and --out go with it");
+    if (!o->run && !o->corners)
         return fx_fail(err, FX_EXIT_USAGE, "dump: a run directory is missing, as in: fxsim dump runs/wage-s1 --step 4 --trace --out vectors");
-    if (o->trace == (o->histogram != NULL))
+    if (!o->corners && o->trace == (o->histogram != NULL))
         return fx_fail(err, FX_EXIT_USAGE, "dump: either --trace or --histogram NAME says what");
     if (!o->out)
         return fx_fail(err, FX_EXIT_USAGE, "dump: --out must say where to");
@@ -97,15 +106,53 @@ static int add_vector(void *user, FxVector *vector, const FxTensor *t, FxError *
     return fx_vectors_add(user, vector, t, err);
 }
 
+static int dump_trace(FxRun *run, const char *out, const char *form, FxError *err) {
+    FxVectors vectors;
+    FxError second;
+    int result = fx_vectors_open(&vectors, out, form && !strcmp(form, "hex") ? FX_VECTOR_HEX : FX_VECTOR_NPY, err);
+    if (result == 0)
+        result = fx_dump_step(run, &(FxSink){add_vector, &vectors}, vectors.directory, err);
+    if (fx_vectors_close(&vectors, result ? &second : err))
+        result = -1;
+    if (result == 0)
+        printf("step %llu: %d tensors in %s\n", (unsigned long long)run->step - 1, vectors.count, out);
+    return result;
+}
+
+// DIR/CORNER, or where there are several steps DIR/CORNER-STEP.
+static int dump_corners(const char *out, const char *form, FxError *err) {
+    int result = 0;
+    if (mkdir(out, 0777) && errno != EEXIST)
+        return fx_fail(err, FX_EXIT_RUNTIME, "--out %s: %s", out, strerror(errno));
+    for (int i = 0; result == 0 && fx_corner(i); i++) {
+        const FxCorner *c = fx_corner(i);
+        FxRun run;
+        result = fx_corner_prepare(&run, c, err);
+        for (int step = 0; result == 0 && step < c->steps; step++) {
+            char path[FX_VECTOR_PATH], number[16] = "";
+            if (c->steps > 1)
+                snprintf(number, sizeof number, "-%d", step);
+            if (snprintf(path, sizeof path, "%s/%s%s", out, c->name, number) >= (int)sizeof path)
+                result = fx_fail(err, FX_EXIT_USAGE, "--out %.80s...: the path is too long", out);
+            else
+                result = dump_trace(&run, path, form, err);
+        }
+        fx_run_free(&run);
+    }
+    return result;
+}
+
 int fx_command_dump(int argc, char **argv, FxExit *exit_code, FxError *err) {
     DumpOptions o = {0};
-    FxVectors vectors;
     FxWarnings warnings = {{0}};
     FxRun run = {0};
     FxRecipe recipe;
     char path[FX_DIRECTORY + 16];
     if (read_options(&o, argc, argv, err))
         return -1;
+    *exit_code = FX_EXIT_DONE;
+    if (o.corners)
+        return dump_corners(o.out, o.form, err);
     if (snprintf(path, sizeof path, "%s/recipe.ini", o.run) >= (int)sizeof path)
         return fx_fail(err, FX_EXIT_USAGE, "dump: the path is too long");
     if (fx_recipe_load(&recipe, path, err))
@@ -113,19 +160,8 @@ int fx_command_dump(int argc, char **argv, FxExit *exit_code, FxError *err) {
     int result = fx_run_prepare(&run, &recipe, &warnings, err);
     if (result == 0)
         result = bring_to(&run, o.run, o.step, err);
-    if (result == 0 && o.trace) {
-        result = fx_vectors_open(&vectors, o.out, o.form && !strcmp(o.form, "hex") ? FX_VECTOR_HEX : FX_VECTOR_NPY, err);
-        if (result == 0)
-            result = fx_dump_step(&run, &(FxSink){add_vector, &vectors}, vectors.directory, err);
-        FxError second;
-        if (fx_vectors_close(&vectors, result ? &second : err))
-            result = -1;
-        if (result == 0)
-            printf("step %llu: %d tensors in %s\n", (unsigned long long)run.step - 1, vectors.count, o.out);
-    } else if (result == 0) {
-        result = fx_dump_histogram(&run, o.histogram, o.out, err);
-    }
-    *exit_code = FX_EXIT_DONE;
+    if (result == 0)
+        result = o.trace ? dump_trace(&run, o.out, o.form, err) : fx_dump_histogram(&run, o.histogram, o.out, err);
     fx_run_free(&run);
     fx_recipe_free(&recipe);
     return result;

@@ -2,6 +2,7 @@
 #include "sim/command.h"
 
 #include "sim/checkpoint.h"
+#include "sim/import_weights.h"
 #include "sim/text.h"
 #include "sim/train.h"
 
@@ -40,6 +41,8 @@ void fx_usage_train(FILE *out) {
     fprintf(out, "  --%-18s %s\n", "resume=auto", "the same, or start it where it is absent");
     fprintf(out, "  --%-18s %s\n", "force", "delete the run in DIR and start anew");
     fprintf(out, "  --%-18s %s\n", "fork RUN@STEP", "begin with the state of RUN's checkpoint at that step, under this recipe");
+    fprintf(out, "  --%-18s %s\n", "weights PATH", "begin with these weights: a .npz or a directory of .npy files with LAYER.weights (kh kw ci co,");
+    fprintf(out, "  %-20s %s\n", "", "or in out) and LAYER.bias, or one of fxsim dump --trace; floats are values, integers codes");
     fprintf(out, "\nThe run directory gets recipe.ini, command, log.csv, stats.csv and checkpoints.\n"
                  "Exit codes: 0 done, 1 runtime or I/O, 2 usage or recipe, 3 diverged, dead or stalled, 4 data missing or\n"
                  "corrupt, 5 checkpoint does not fit, 75 stopped early and resumable.\n");
@@ -85,7 +88,7 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     FxWarnings warnings = {{0}};
     FxStatus status = FX_RUNNING;
     char command[8192], out[256], parent[256];
-    if (fx_options_read(&o, argc, argv, "out resume force fork", err))
+    if (fx_options_read(&o, argc, argv, "out resume force fork weights", err))
         return -1;
     bool quiet = !strcmp(fx_recipe_text(&o.recipe, "run.quiet"), "yes");
     join_command(command, sizeof command, argc, argv);
@@ -95,15 +98,20 @@ int fx_command_train(int argc, char **argv, FxExit *exit_code, FxError *err) {
     if (result == 0) {
         print_warnings(&warnings);
         const char *path = o.out ? o.out : out;
-        if (o.fork && (o.existing == FX_EXISTING_RESUME || o.existing == FX_EXISTING_AUTO))
-            result = fx_fail(err, FX_EXIT_USAGE, "--fork begins a run, --resume goes on with one: a forked run is resumed without --fork");
+        bool goes_on = o.existing == FX_EXISTING_RESUME || o.existing == FX_EXISTING_AUTO;
+        if (o.fork && o.weights)
+            result = fx_fail(err, FX_EXIT_USAGE, "--fork and --weights both say what the run begins with; keep one");
+        else if ((o.fork || o.weights) && goes_on)
+            result = fx_fail(err, FX_EXIT_USAGE, "--%s begins a run, --resume goes on with one: such a run is resumed without it", o.fork ? "fork" : "weights");
+        else if (o.weights)
+            result = fx_import_weights(&run, o.weights, parent, err);
         else if (o.fork)
             result = fork_from(&run, o.fork, path, parent, err);
         if (result == 0)
             result = fx_rundir_open(&dir, path, o.existing, err);
     }
     if (result == 0) {
-        FxTrainOptions options = {quiet, command, o.fork ? parent : NULL, &stop_requested};
+        FxTrainOptions options = {quiet, command, o.fork || o.weights ? parent : NULL, &stop_requested};
         if (!quiet)
             fprintf(stderr, "%s: recipe %s on %s, net %s, %d threads, %s\n", dir.path, run.recipe.name, run.data.name,
                     run.net.notation, run.net.work.threads, run.cpu_name);

@@ -50,10 +50,11 @@ typedef struct FxOptions {
     FxExisting existing;
     const char *checkpoint; // eval
     const char *fork;       // train: RUN@STEP
+    const char *weights;    // train: .npz or directory
     bool diff;              // explain
 } FxOptions;
 
-// extra: options of the command beside the common ones, a string of "out resume force fork checkpoint diff". Errors: exit 2.
+// extra: options of the command beside the common ones, a string of "out resume force fork weights checkpoint diff". Errors: exit 2.
 int fx_options_read(FxOptions *options, int argc, char **argv, const char *extra, FxError *err);
 void fx_options_free(FxOptions *options);
 void fx_usage_options(FILE *out);

@@ -25,8 +25,10 @@ typedef struct Histogram {
 
 static int by_value(const void *a, const void *b) {
     const Bin *x = a, *y = b;
-    int order = fx_number_compare(x->value, y->value);
-    return order ? order : x->word < y->word ? -1 : 1;
+    int order = fx_number_compare(x->value, y->value), sign = x->value.negative ? -1 : 1;
+    if (x->value.negative != y->value.negative) // -0 stands before 0
+        return sign;
+    return order ? sign * order : x->word < y->word ? -1 : 1;
 }
 
 static int by_word(const void *a, const void *b) {
@@ -119,17 +121,17 @@ static void centred(FxPicture *p, int x, int y, int dot, const char *text) {
 
 // Bars of neighbouring codes share a column where there are more codes than pixels.
 static void draw_bars(FxPicture *p, const Histogram *h, int columns, double decades) {
-    int width = (WIDTH - LEFT - RIGHT) / columns, ground = HEIGHT - BOTTOM;
+    const int ground = HEIGHT - BOTTOM, span = WIDTH - LEFT - RIGHT;
     for (int c = 0; c < columns; c++) {
         uint64_t sum = 0;
         int first = (int)((int64_t)c * h->count / columns), last = (int)((int64_t)(c + 1) * h->count / columns);
         for (int i = first; i < last; i++)
             sum += h->bins[i].count;
-        int high = height_of(sum, decades), gap = width > 3;
-        fx_picture_box(p, LEFT + c * width, ground - high, width - gap, high, first == 0 || last == h->count ? FX_ORANGE : FX_BLUE);
+        int high = height_of(sum, decades), from = LEFT + c * span / columns, width = LEFT + (c + 1) * span / columns - from;
+        fx_picture_box(p, from, ground - high, width > 3 ? width - 1 : width, high, first == 0 || last == h->count ? FX_ORANGE : FX_BLUE);
     }
     for (int i = 0; i <= 4; i++) { // five codes and their values
-        int bin = (int)((int64_t)i * (h->count - 1) / 4), x = LEFT + (int)((int64_t)bin * columns / h->count) * width + width / 2;
+        int bin = (int)((int64_t)i * (h->count - 1) / 4), x = LEFT + (int)((2 * (int64_t)bin + 1) * span / (2 * h->count));
         char value[FX_VALUE_TEXT];
         fx_value_decimal(value, h->bins[bin].value);
         if (strlen(value) > 12)

@@ -2,6 +2,7 @@
 // function of (seed, layer, element).
 #include "layers/linear.h"
 #include "sim/cast.h"
+#include "sim/values_f32.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,10 +58,19 @@ static void init_codes(FxNode *node, const FxLayerConfig *c, const FxConfig *con
     }
 }
 
+// Codes beyond the clip become it. exponent: of their unit, for float32.
+static void hold(const FxTensor *t, int64_t limit, int exponent) {
+    if (t->type == FX_FLOAT32)
+        fx_hold_f32(t->data, t->count, limit, exponent);
+    for (size_t i = 0; t->type != FX_FLOAT32 && i < t->count; i++)
+        fx_tensor_set(t, i, clamp(fx_tensor_get(t, i), -limit, limit));
+}
+
 void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int layer, FxSite site, const FxTensor *from) {
     FxNode *node = fx_net_product(net, layer);
     FxTensor *to = site == FX_SITE_STORE ? &node->store : site == FX_SITE_MOMENTUM ? &node->momentum : &node->second;
     FxQuantiser q = phase->layers[layer].site[site].q;
+    const int64_t limit = phase->layers[layer].store_limit;
     FxSiteState *state = &node->site[site];
     FxStats ignored = {0};
     if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
@@ -69,6 +79,8 @@ void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int 
                          .samples = 1, .channels = (size_t)node->layer.out.c, .casts = net->casts.data};
     FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
     fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
+    if (site == FX_SITE_STORE && fx_grid_is_fixed(&q.grid) && limit < fx_grid_high(&q.grid))
+        hold(to, limit, q.scale.parameter[0] - q.grid.fraction);
 }
 
 // A store whose scale moves starts from 30 bits behind the point, one of floats from float64; both by its quantiser, to nearest.

@@ -97,10 +97,10 @@ static int read_option(FxOptions *o, int argc, char **argv, int *i, const char *
         o->diff = true;
         return 0;
     }
-    if ((!strcmp(name, "out") || !strcmp(name, "checkpoint") || !strcmp(name, "fork")) && allows(extra, name)) {
+    if ((!strcmp(name, "out") || !strcmp(name, "checkpoint") || !strcmp(name, "fork") || !strcmp(name, "weights")) && allows(extra, name)) {
         if (!(value = value_of(argc, argv, i, equals, name, err)))
             return -1;
-        const char **place = name[0] == 'o' ? &o->out : name[0] == 'f' ? &o->fork : &o->checkpoint;
+        const char **place = name[0] == 'o' ? &o->out : name[0] == 'f' ? &o->fork : name[0] == 'w' ? &o->weights : &o->checkpoint;
         if (*place)
             return fx_fail(err, FX_EXIT_USAGE, "--%s %s: --%s a second time, behind %s; keep one", name, value, name, *place);
         *place = value;

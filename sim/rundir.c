@@ -184,6 +184,10 @@ static int open_csv(FILE **file, const FxRunDir *dir, const char *name, uint64_t
 int fx_rundir_check_start(const FxRunDir *dir, FxError *err) {
     char path[PATH];
     int lines = 0;
+    join(path, dir, "parent");
+    if (access(path, F_OK) == 0)
+        return fx_fail(err, FX_EXIT_CHECKPOINT, "%s: began from other weights and was cut before its first checkpoint; start it again as the file 'command' "
+                       "says, with --force", dir->path);
     join(path, dir, "log.csv");
     FILE *f = fopen(path, "rb");
     for (int c; f && (c = getc(f)) != EOF;)

@@ -36,7 +36,8 @@ int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxE
 // A file of the run, to be written and closed by the caller. Errors: exit code 1, NULL.
 FILE *fx_rundir_create(const FxRunDir *dir, const char *name, FxError *err);
 
-// Whether a run without a checkpoint may start anew: not where rows behind row 0 would be lost. Errors: exit code 5.
+// Whether a run without a checkpoint may start anew: not where rows behind row 0 would be lost, nor one that began from another's
+// weights. Errors: exit code 5.
 int fx_rundir_check_start(const FxRunDir *dir, FxError *err);
 
 // Opens log.csv and stats.csv, cut to the given lengths; at length 0 the headers are written.
