@@ -1,44 +1,17 @@
-// AVX2 and FMA: 6 x 16 sums fill twelve of the sixteen registers. See gemm_avx512_f32.c.
+// AVX2 and FMA: 6 x 16 sums fill twelve of the sixteen registers.
 #include "formats/cpu.h"
 #include "layers/gemm_kernel_f32.h"
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { MR = 6, NR = 16, LANES = 8 };
-
-// rows and by_k are constants where this is inlined.
-INLINE void tile_of(const FxTileF32 *t, const int rows, const bool by_k) {
-    __m256 acc[MR][2];
-    float *sums = t->sums;
-    const size_t step = t->a_step;
-    const float *a = t->a, *b = t->b;
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        acc[r][0] = t->go_on ? _mm256_loadu_ps(sums + (size_t)r * t->sums_step) : _mm256_setzero_ps();
-        acc[r][1] = t->go_on ? _mm256_loadu_ps(sums + (size_t)r * t->sums_step + LANES) : _mm256_setzero_ps();
-    }
-    const float *a3 = a + (rows > 3 ? 3 : 0) * step; // rows 3i + {0, 1, 2} are base + step * {0, 4, 8} bytes
-    for (size_t k = t->k; k > 0; k--, b += NR) {
-        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + LANES);
-#pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) {
-            const __m256 x = _mm256_set1_ps(by_k ? a[r] : (r < 3 ? a : a3)[(size_t)(r % 3) * step]);
-            acc[r][0] = _mm256_fmadd_ps(x, b0, acc[r][0]);
-            acc[r][1] = _mm256_fmadd_ps(x, b1, acc[r][1]);
-        }
-        if (by_k)
-            a += step;
-        else
-            a++, a3++;
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        _mm256_storeu_ps(sums + (size_t)r * t->sums_step, acc[r][0]);
-        _mm256_storeu_ps(sums + (size_t)r * t->sums_step + LANES, acc[r][1]);
-    }
-}
+#define VECTOR __m256
+#define ZERO _mm256_setzero_ps
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define SET1 _mm256_set1_ps
+#define FMADD _mm256_fmadd_ps
+#include "layers/gemm_body_f32.h"
 
 static void tile(const FxTileF32 *t) {
     switch (t->by_k ? t->rows : -t->rows) {
@@ -77,9 +50,7 @@ static void transpose(float *out, const float *in, size_t step, size_t k) {
     for (; i + 8 <= k; i += 8)
         for (size_t j = 0; j < NR; j += 4)
             transpose4(out + i * NR + j, in + j * step + i, step);
-    for (; i < k; i++)
-        for (size_t j = 0; j < NR; j++)
-            out[i * NR + j] = in[j * step + i];
+    transpose_rest(out, in, step, i, k);
 }
 
 const FxKernelF32 fx_gemm_avx2_f32 = {

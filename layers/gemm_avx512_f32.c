@@ -1,48 +1,17 @@
-// AVX-512: 12 x 32 sums fill 24 of the 32 registers. Left values are broadcast straight from memory, so that neither
-// of the operand's two orders needs transposing.
+// AVX-512: 12 x 32 sums fill 24 of the 32 registers.
 #include "formats/cpu.h"
 #include "layers/gemm_kernel_f32.h"
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { MR = 12, NR = 32, LANES = 16 };
-
-// rows and by_k are constants where this is inlined.
-INLINE void tile_of(const FxTileF32 *t, const int rows, const bool by_k) {
-    __m512 acc[MR][2];
-    float *sums = t->sums;
-    const size_t step = t->a_step;
-    const float *a = t->a, *b = t->b;
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++) {
-        acc[r][0] = t->go_on ? _mm512_loadu_ps(sums + (size_t)r * t->sums_step) : _mm512_setzero_ps();
-        acc[r][1] = t->go_on ? _mm512_loadu_ps(sums + (size_t)r * t->sums_step + LANES) : _mm512_setzero_ps();
-    }
-    // rows 3i + {0, 1, 2} are base + step * {0, 4, 8} bytes
-    const float *a3 = a + (rows > 3 ? 3 : 0) * step, *a6 = a + (rows > 6 ? 6 : 0) * step;
-    const float *a9 = a + (rows > 9 ? 9 : 0) * step;
-    for (size_t k = t->k; k > 0; k--, b += NR) {
-        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + LANES);
-#pragma GCC unroll 12
-        for (int r = 0; r < rows; r++) {
-            const float *base = r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9;
-            const __m512 x = _mm512_set1_ps(by_k ? a[r] : base[(size_t)(r % 3) * step]);
-            acc[r][0] = _mm512_fmadd_ps(x, b0, acc[r][0]);
-            acc[r][1] = _mm512_fmadd_ps(x, b1, acc[r][1]);
-        }
-        if (by_k)
-            a += step;
-        else
-            a++, a3++, a6++, a9++;
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++) {
-        _mm512_storeu_ps(sums + (size_t)r * t->sums_step, acc[r][0]);
-        _mm512_storeu_ps(sums + (size_t)r * t->sums_step + LANES, acc[r][1]);
-    }
-}
+#define VECTOR __m512
+#define ZERO _mm512_setzero_ps
+#define LOAD _mm512_loadu_ps
+#define STORE _mm512_storeu_ps
+#define SET1 _mm512_set1_ps
+#define FMADD _mm512_fmadd_ps
+#include "layers/gemm_body_f32.h"
 
 static void tile(const FxTileF32 *t) {
     switch (t->by_k ? t->rows : -t->rows) {
@@ -109,9 +78,7 @@ static void transpose(float *out, const float *in, size_t step, size_t k) {
         transpose16(out + i * NR, in + i, step);
         transpose16(out + i * NR + LANES, in + LANES * step + i, step);
     }
-    for (; i < k; i++)
-        for (size_t j = 0; j < NR; j++)
-            out[i * NR + j] = in[j * step + i];
+    transpose_rest(out, in, step, i, k);
 }
 
 const FxKernelF32 fx_gemm_avx512_f32 = {
