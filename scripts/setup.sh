@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh [LEVEL]: finds out what is missing for LEVEL and installs it.
 #
-#   build       compiler, meson, ninja, pkg-config, zlib, inih; libpng if it can be had (the default)
+#   build       compiler, meson, ninja, pkg-config, zlib, inih; libpng and GSL if they can be had (the default)
 #   test        build, and cmocka
 #   quickstart  build, and gnuplot and the Fashion-MNIST data set
 #   ci          all of the above, and clang, test oracles, shellcheck, curl, python3
@@ -30,6 +30,7 @@ pkg_config  ; build test quickstart ci ; needed ; pkg-config                    
 zlib        ; build test quickstart ci ; needed ; zlib with headers               ; zlib1g-dev ; zlib-devel ; zlib ; zlib
 inih        ; build test quickstart ci ; needed ; inih with headers               ; libinih-dev ; inih-devel ; libinih ; inih
 libpng      ; build test quickstart ci ; PNG data sets and pictures ; libpng with headers ; libpng-dev ; libpng-devel ; libpng ; libpng
+gsl         ; build test quickstart ci ; fxsim compare ; GSL with headers       ; libgsl-dev ; gsl-devel ; gsl ; gsl
 cmocka      ; test ci       ; the tests                     ; cmocka with headers          ; libcmocka-dev ; libcmocka-devel ; cmocka ; cmocka
 gnuplot     ; quickstart ci ; the plots                     ; gnuplot                      ; gnuplot-nox ; gnuplot ; gnuplot ; gnuplot
 fashion     ; quickstart ci ; Fashion-MNIST (the built-in digits stand in) ; Fashion-MNIST ; dataset-fashion-mnist ; - ; - ; -
@@ -65,6 +66,7 @@ have_pkg_config() { has pkg-config || has pkgconf; }
 have_zlib() { pkg_has zlib || compiles "$(any_compiler)" zlib.h -lz; }
 have_inih() { pkg_has inih; }
 have_libpng() { pkg_has libpng; }
+have_gsl() { pkg_has gsl; }
 have_cmocka() { pkg_has cmocka; }
 have_gnuplot() { has gnuplot; }
 have_fashion() {

@@ -23,6 +23,8 @@ int fx_command_explain(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_stats(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_dump(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_check(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_compare(int argc, char **argv, FxExit *exit_code, FxError *err);
+int fx_command_watch(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_formats(int argc, char **argv, FxExit *exit_code, FxError *err);
 int fx_command_quantize(int argc, char **argv, FxExit *exit_code, FxError *err);
 void fx_usage_train(FILE *out);
@@ -31,6 +33,8 @@ void fx_usage_explain(FILE *out);
 void fx_usage_stats(FILE *out);
 void fx_usage_dump(FILE *out);
 void fx_usage_check(FILE *out);
+void fx_usage_compare(FILE *out);
+void fx_usage_watch(FILE *out);
 void fx_usage_formats(FILE *out);
 void fx_usage_quantize(FILE *out);
 

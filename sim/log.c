@@ -21,6 +21,14 @@ const char *const fx_stats_header =
     "zeros_out,nonfinite,at_limit,masked,changed,max_abs,mean,l2,sqnr_db,cosine,bias_ulp,acc_bits,acc_overflow,acc_swamped,"
     "crest,floored";
 
+bool fx_log_has_column(const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = fx_log_header; n && p; p = strchr(p, ','), p += p != NULL)
+        if (!strncmp(p, name, n) && (p[n] == ',' || !p[n]))
+            return true;
+    return false;
+}
+
 // A row grows cell by cell.
 typedef struct Row {
     char text[8192];

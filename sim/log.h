@@ -6,6 +6,7 @@
 #include "sim/rundir.h"
 
 extern const char *const fx_log_header, *const fx_stats_header;
+bool fx_log_has_column(const char *name);
 
 // What one row of log.csv holds beside the run itself.
 typedef struct FxLogRow {

@@ -9,6 +9,8 @@ const FxCommand fx_commands[] = {
     {"train", "RECIPE [options]", "train a network, write a run directory", fx_command_train, fx_usage_train},
     {"eval", "RUN [options]", "test error of a run's last checkpoint", fx_command_eval, fx_usage_eval},
     {"stats", "RUN [options]", "what each site last saw; --first-bad: which one went wrong first", fx_command_stats, fx_usage_stats},
+    {"compare", "RUN... --by KEY [options]", "what settings do to the error, over seeds: differences, tests", fx_command_compare, fx_usage_compare},
+    {"watch", "RUNDIR|SWEEPDIR [options]", "how far a run or a sweep has come", fx_command_watch, fx_usage_watch},
     {"explain", "RECIPE [options]", "what a recipe does, layer by layer; --diff: what -s changes", fx_command_explain, fx_usage_explain},
     {"dump", "RUN [options]", "every tensor of one step for NumPy or hardware; histograms", fx_command_dump, fx_usage_dump},
     {"check", "VEC --against OUT", "vectors of hardware against those of dump", fx_command_check, fx_usage_check},
@@ -20,7 +22,7 @@ const FxCommand fx_commands[] = {
 static void usage(FILE *out) {
     fprintf(out, "fxsim trains neural networks in simulated low-precision hardware arithmetic.\n\nusage: fxsim COMMAND ...\n\n");
     for (const FxCommand *c = fx_commands; c->name; c++)
-        fprintf(out, "  %-8s %-24s %s\n", c->name, c->arguments, c->help);
+        fprintf(out, "  %-8s %-25s %s\n", c->name, c->arguments, c->help);
     fprintf(out, "\nfxsim COMMAND --help says more. A first run: fxsim train wage --data digits --out runs/first\n");
 }
 

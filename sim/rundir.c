@@ -138,6 +138,19 @@ void fx_rundir_close(FxRunDir *dir) {
     dir->lock = -1;
 }
 
+bool fx_rundir_is_written(const char *path) {
+    char file[PATH];
+    if (snprintf(file, sizeof file, "%s/lock", path) >= PATH)
+        return false;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; // asks only: nothing is taken
+    bool held = fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    close(fd);
+    return held;
+}
+
 int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxError *err) {
     char path[PATH], temporary[PATH + 8];
     join(path, dir, name);

@@ -30,6 +30,9 @@ typedef struct FxRunDir {
 int fx_rundir_open(FxRunDir *dir, const char *path, FxExisting existing, FxError *err);
 void fx_rundir_close(FxRunDir *dir);
 
+// Whether a process, another one than this, holds the lock of the run directory at path.
+bool fx_rundir_is_written(const char *path);
+
 // Writes DIR/name by way of a temporary file.
 int fx_rundir_write(const FxRunDir *dir, const char *name, const char *text, FxError *err);
 

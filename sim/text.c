@@ -29,3 +29,19 @@ void fx_cell(char *out, size_t size, const char *text) {
     if (size)
         out[used < size ? used : size - 1] = 0;
 }
+
+static int hex_digit(char c) {
+    const char *digits = "0123456789ABCDEF", *p = c ? strchr(digits, c) : NULL;
+    return p ? (int)(p - digits) : -1;
+}
+
+void fx_cell_text(char *out, size_t size, const char *cell) {
+    size_t used = 0;
+    for (; *cell && used + 1 < size; cell++) {
+        int high = *cell == '%' ? hex_digit(cell[1]) : -1, low = high >= 0 ? hex_digit(cell[2]) : -1;
+        out[used++] = low >= 0 ? (char)(16 * high + low) : *cell;
+        cell += low >= 0 ? 2 : 0;
+    }
+    if (size)
+        out[used] = 0;
+}

@@ -11,5 +11,7 @@ void fx_number(char text[FX_NUMBER], double x);
 
 // Bytes that a cell may not hold (blank, comma, '%', control bytes) as %XX.
 void fx_cell(char *out, size_t size, const char *text);
+// And back: the text of a cell.
+void fx_cell_text(char *out, size_t size, const char *cell);
 
 #endif

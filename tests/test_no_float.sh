@@ -18,7 +18,7 @@ failed=0
 
 # Outside of the datapath in sim/: what reads texts and files, writes logs and pictures, or drives a run. A new file
 # that is not named here is searched like the step itself.
-outside='builtin|checkpoint|cmd_.*|command.*|config|data|data_.*|draw.*|effective|histogram|ini|keys|log.*|main.*|net_build|notation|options|picture.*|png.*|recipe|run.*|schedule|sites|stats.*|text|train|version'
+outside='builtin|checkpoint|cmd_.*|command.*|compare.*|config|csv|data|data_.*|draw.*|effective|histogram|ini|keys|log.*|main.*|net_build|notation|options|picture.*|png.*|recipe|run.*|schedule|sites|statistics|stats.*|text|train|version'
 
 fail() {
     echo "FAIL: $*"
