@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# comparison.sh NAME [--out DIR] [--data D] [--net N] [--epochs E] [--seeds LIST] [-- SWEEP_OPTION...]: a comparison
+# that is often asked for, from sweep to table and figure.
+#
+#   roundings       WAGE's gradient: stochastic, to nearest, toward zero
+#   gradient-bits   WAGE's gradient and kept weights in 2 to 8 bits, the rate halved for each bit that is gone
+#                   (Wu et al. 2018, table of k_G)
+#   fp8             8-bit floats in one recipe (Mellempudi et al. 2019): 1-5-2 and 1-4-3 everywhere, 1-4-3 forward with
+#                   1-5-2 backward, beside 16 bits
+#
+#   --out DIR       by default runs/NAME of the source tree; called again it goes on
+#   --data D        by default digits, the built-in ones; the README's figures are of MNIST and CIFAR-10
+#   --net N         by default what the data set asks for
+#   --epochs E      by default 30; WAGE's rate falls to an eighth after two thirds and again after five sixths
+#   --seeds LIST    by default 1,2,3
+#   -- ...          handed to sweep.sh, as --jobs 2 or --verify 3
+#
+# Leaves the runs, table.txt, table.md and NAME.png with NAME.csv in DIR. Exit codes: those of sweep.sh.
+set -eu
+
+help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d'; }
+fail() { printf 'comparison: %s\n' "$1" >&2; exit "${2:-1}"; }
+top=$(cd "$(dirname "$0")/.." && pwd)
+name='' out='' data=digits net=auto epochs=30 seeds=1,2,3
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out | --data | --net | --epochs | --seeds) [ -n "${2:-}" ] || fail "$1: a value must follow" 2 ;;
+    esac
+    case $1 in
+        --out) out=$2; shift 2 ;;
+        --data) data=$2; shift 2 ;;
+        --net) net=$2; shift 2 ;;
+        --epochs) epochs=$2; shift 2 ;;
+        --seeds) seeds=$2; shift 2 ;;
+        -h | --help) help; exit 0 ;;
+        --) shift; break ;;
+        -*) fail "no option \"$1\"; see $0 --help" 2 ;;
+        *) [ -z "$name" ] || fail "\"$1\" behind $name: one comparison at a time" 2
+            name=$1; shift ;;
+    esac
+done
+case $epochs in '' | 0* | *[!0-9]* | ?????*) fail "--epochs \"$epochs\": a whole number from 1 to 9999 is needed" 2 ;; esac
+export FXSIM="${FXSIM:-$top/build/sim/fxsim}"
+[ -x "$FXSIM" ] || fail "$FXSIM is not there; scripts/build.sh builds it"
+
+first=$((2 * epochs / 3)) second=$((5 * epochs / 6))
+power() { if [ "$1" -ge 0 ]; then printf %s $((1 << $1)); else printf %s "1/$((1 << -$1))"; fi; }  # 2^N
+rate() {  # rate N: 2^N, then an eighth, then a 64th
+    power "$1"
+    [ $first = 0 ] || printf ' %s@%s' "$(power $(($1 - 3)))" $first
+    [ $second = $first ] || printf ' %s@%s' "$(power $(($1 - 6)))" $second
+}
+recipe=wage-mnist settings=() options=()
+case $name in
+    roundings)
+        by=gradient.rounding kind=curves
+        settings=(--grid "$by=stochastic:32:below,nearest-even,toward-zero")
+        options=(-s "update.rate=$(rate 3)") ;;
+    gradient-bits)
+        by=gradient.grid kind=against grids='' rates=''
+        for bits in 8 7 6 5 4 3 2; do
+            grids+=${grids:+,}fixed$bits
+            rates+=${rates:+,}$(rate $((bits - 5)))
+        done
+        settings=(--zip "$by=$grids" --zip "store.grid=$grids" --zip "update.rate=$rates") ;;
+    fp8)
+        recipe=fp8-mellempudi2019 by=weight.grid,error.grid kind=curves
+        forward=fp16,e5m2,e4m3fn,e4m3fn backward=fp16,e5m2,e4m3fn,e5m2
+        settings=(--zip "weight.grid=$forward" --zip "activation.grid=$forward" --zip "error.grid=$backward" --zip "gradient.grid=$backward") ;;
+    '') fail "a name is missing: roundings, gradient-bits, fp8; see $0 --help" 2 ;;
+    *) fail "no comparison \"$name\"; known: roundings gradient-bits fp8" 2 ;;
+esac
+out=${out:-$top/runs/$name}
+
+code=0
+"$top/scripts/sweep.sh" "$recipe" --out "$out" "${settings[@]}" --seeds "$seeds" "$@" -- \
+    --data "$data" --net "$net" --epochs "$epochs" ${options[@]+"${options[@]}"} || code=$?
+[ $code = 0 ] || [ $code = 3 ] || exit $code  # runs that diverged, died or stalled are results
+"$FXSIM" compare "$out" --by $by | tee "$out/table.txt"
+"$FXSIM" compare "$out" --by $by --format markdown >"$out/table.md" 2>/dev/null
+case $kind in
+    curves) "$top/scripts/plot.sh" curves "$out" -o "$out/$name.png" ;;
+    against) "$top/scripts/plot.sh" against $by "$out" --by recipe -o "$out/$name.png" ;;
+esac
+printf 'table: %s\nfigure: %s\n' "$out/table.txt" "$out/$name.png"
+exit $code
