@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # test_scripts.sh [DIR]: tests of DIR/scripts, by default those of the source tree this file stands in.
 #
-# get-data.sh against a server on 127.0.0.1 with small stand-in files, plot.sh on planted logs, setup.sh with
-# tools hidden or replaced, quickstart.sh with a stand-in for fxsim. Exit code 77 (skipped) if a part could not
-# run for want of a tool and nothing failed.
+# get-data.sh against a server on 127.0.0.1 with small stand-in files, setup.sh with tools hidden or replaced,
+# quickstart.sh with a stand-in for fxsim. Exit code 77 (skipped) if a part could not run for want of a tool and nothing failed.
 set -eu
 
 top=$(cd "${1:-$(dirname "$0")/..}" && pwd)
@@ -51,7 +50,7 @@ test_help() {
 }
 
 test_shellcheck() {
-    run shellcheck --severity=warning "$scripts"/*.sh "$top"/tests/test_{scripts,install,quantize}.sh "$top/.ci/run"
+    run shellcheck --severity=warning "$scripts"/*.sh "$top"/tests/test_{scripts,install,quantize,plot}.sh "$top/.ci/run"
     check "shellcheck finds nothing" exited 0
 }
 
@@ -189,43 +188,6 @@ test_get_data() {
     unset FXSIM_CHECKSUMS
 }
 
-plant() {  # plant DIR COLUMNS ERROR...: a log with these columns, its rows epochs 0, 1, ... with these test errors
-    local dir=$1 columns=$2 epoch=0 value
-    shift 2
-    mkdir -p "$dir"
-    printf '%s\n' "$columns" >"$dir/log.csv"
-    for value; do
-        printf '%s\n' "$columns" | sed "s/run_id/$epoch-id/; s/epoch/$epoch/; s/test_error/$value/; s/val_error//
-            s/status/done/; s/overrides/gradient.rounding=floor/" >>"$dir/log.csv"
-        epoch=$((epoch + 1))
-    done
-}
-
-test_plot() {
-    local runs="$work/runs of mine" row
-    plant "$runs/nearest even" run_id,epoch,val_error,test_error,overrides,status 0.9 0.2 0.1234
-    plant "$runs/it's 100%, \"new\"" test_error,status,run_id,overrides,val_error,epoch 0.9 0.1 ''
-    run "$scripts/plot.sh" "$runs/nearest even/" "$runs/it's 100%, \"new\"" -o "$runs/a.png"
-    check "plot.sh plots runs with a space in the name" exited 0
-    check "a PNG" [ "$(head -c 4 "$runs/a.png" | tail -c 3)" = PNG ]
-    {
-        printf 'run,label,epoch,test_error_percent\n'
-        for row in 0,90 1,20 2,12.34; do printf '%s,nearest even,%s\n' "$runs/nearest even" $row; done
-        for row in 0,90 1,10; do printf '"%s","it'\''s 100%%, ""new""",%s\n' "$runs/it's 100%, \"\"new\"\"" $row; done
-    } >"$work/expected"
-    check "and writes exactly the plotted numbers beside it" diff "$work/expected" "$runs/a.csv"
-    run "$scripts/plot.sh" "$runs/nearest even" -o "$runs/a.svg" --by overrides
-    check "an SVG labelled by overrides" grep -q 'gradient.rounding=floor (ends at 12.3 %)' "$runs/a.svg"
-    run "$scripts/plot.sh" "$runs/nearest even" -o "$runs/a.pdf" --width-mm 85
-    check "a PDF" [ "$(head -c 4 "$runs/a.pdf")" = %PDF ]
-    run "$scripts/plot.sh" "$runs/nearest even" -o "$runs/b.png" --metric loss
-    check "an unknown column is an error" exited 1
-    check "that names the known ones" says 'no column "loss"; there are: run_id,epoch'
-    run "$scripts/plot.sh" "$runs/nearest even" -o "$runs/b.png" --metric val_error
-    check "a column without numbers is an error" says "nothing in column val_error"
-    check "and leaves no picture" [ ! -e "$runs/b.png" ]
-}
-
 test_setup() {
     local bin="$work/bin" tool
     mkdir -p "$bin"
@@ -282,7 +244,6 @@ test_help
 test_setup
 test_quickstart
 if has shellcheck; then test_shellcheck; else skip "shellcheck is not there"; fi
-if has gnuplot; then test_plot; else skip "plot.sh: gnuplot is not there"; fi
 if has python3 && { has curl || has wget; }; then test_get_data; else skip "get-data.sh: python3 or curl is not there"; fi
 
 if [ $failures -gt 0 ]; then
