@@ -205,24 +205,27 @@ function legend_sample(s, x, y,    half) {
     put("", x + sample / 2, y, sprintf("point %s ps %s %s", pointed(s), size, style(s)))
 }
 
-# The rows "x y ..." of a data block, moved sideways by `by` of the axis, low ends not below the axis.
-function block(rows, by,    line, n, i, f, out) {
+# The rows "x y ..." of a data block, moved sideways by `by` of the axis, low ends not below the axis; a band ends at its top, where
+# gnuplot would draw a slope to it.
+function block(rows, by, band,    line, n, i, f, out) {
     n = split(rows, line, "\n")
     for (i = 1; i < n; i++) {
         if (split(line[i], f, " ") < 2) { out = out "\n"; continue }
         if (f[3] != "" && f[3] != "NaN" && y_log && f[3] < y_from) f[3] = y_from
+        if (band && f[3] != "NaN" && f[3] > y_to) continue
+        if (band && f[4] != "NaN" && f[4] > y_to) f[4] = y_to
         if (by) f[1] = sprintf("%.6g", at_share(share(f[1]) + by))
         out = out f[1] " " f[2] " " f[3] " " f[4] "\n"
     }
     return out
 }
-function data(rows, by) { print "$d" ++blocks " << END\n" block(rows, by) "END"; return "$d" blocks }
+function data(rows, by, band) { print "$d" ++blocks " << END\n" block(rows, by, band) "END"; return "$d" blocks }
 function add(what) { plot = plot (plot == "" ? "plot " : ", \\\n    ") what " notitle" }
 
 function draw_curves(p,    s, d, every) {
     every = int((x_high > 0 ? x_high : 1) / 12) + 1
     if (kind == "curves") for (s = 1; s <= series; s++) if ((p, s) in spreads)
-        add(sprintf("%s using 1:3:4 with filledcurves %s %s", data(means[p, s]), style(s), tint))
+        add(sprintf("%s using 1:3:4 with filledcurves %s %s", data(means[p, s], 0, 1), style(s), tint))
     for (s = 1; s <= series; s++) if ((p, s) in single)
         add(sprintf("%s using 1:2 with lines lw %s %s %s", data(single[p, s]), thin, style(s), dashed(s)))
     for (s = 1; s <= series; s++) if ((p, s) in means) {
