@@ -8,8 +8,10 @@ static void take(FxRun *run, const FxRun *twin) {
         for (int i = 0; fx_site_info(i); i++) {
             FxSite site = fx_site_info(i)->site;
             const FxSiteConfig *c = &run->config.phases[0].layers[p].site[site];
-            if (fx_site_has_overflow(c))
-                fx_net_product(&run->net, p)->site[site].words[0] = fx_net_product(&twin->net, p)->site[site].words[0];
+            FxSiteState *to = &fx_net_product(&run->net, p)->site[site];
+            const FxSiteState *from = &fx_net_product(&twin->net, p)->site[site];
+            if (fx_site_has_overflow(c) && from->rule == to->rule) // else a milestone gave the twin's words to another rule
+                to->words[0] = from->words[0];
         }
 }
 

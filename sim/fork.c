@@ -100,8 +100,8 @@ int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char te
     int result = foreign && formats ? fx_checkpoint_read_foreign(run, path, packed, foreign, err)
                                     : fx_fail_memory(err, "fork", items * sizeof *foreign);
     if (result == 0 && images_after(&run->config, step) != packed[FX_PACKED_IMAGES])
-        result = fx_fail(err, FX_EXIT_USAGE, "--fork %s@%llu: it had seen %llu images by then, this run would have seen %llu: run.batch, drop-last and "
-                         "validation must be the same", directory, (unsigned long long)step, (unsigned long long)packed[FX_PACKED_IMAGES],
+        result = fx_fail(err, FX_EXIT_CHECKPOINT, "--fork %s@%llu: it had seen %llu images by then, this run would have seen %llu: run.batch and drop-last "
+                         "must be the same", directory, (unsigned long long)step, (unsigned long long)packed[FX_PACKED_IMAGES],
                          (unsigned long long)images_after(&run->config, step));
     if (result == 0)
         snprintf(text, 256, "%.160s@%llu, %d tensors in another format\n", directory, (unsigned long long)step,

@@ -1,5 +1,7 @@
 #include "tests/cast.h"
 
+#include "formats/bits_f32.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -38,6 +40,10 @@ SlowLaw slow_law_of(const FxQuantiser *q, int width) {
     const FxRounding *r = &q->rounding;
     const FxRoundMode *mode = &fx_round_modes[r->mode];
     return (SlowLaw){mode->name, mode->law, r->bits ? r->bits : width, r->eps.digits, r->eps.places, r->constant, 0};
+}
+
+double number_value(FxNumber x) {
+    return fx_double_of(fx_number_to_f64(x));
 }
 
 bool type_holds(FxType type, int64_t code) {

@@ -11,6 +11,8 @@ FxCast cast_of(const FxQuantiser *q, int shift, unsigned cpu);
 SlowGrid slow_grid_of(const FxQuantiser *q);
 SlowLaw slow_law_of(const FxQuantiser *q, int width);
 
+double number_value(FxNumber x); // rounded to float64
+
 bool type_holds(FxType type, int64_t code);
 // A tensor of n zero elements, to be freed by tensor_free; tensor_of fills it.
 FxTensor tensor_new(FxType type, size_t n);

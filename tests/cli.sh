@@ -1,7 +1,19 @@
-# What the tests of the command line share: read by test_cli.sh, which sets $fxsim, $work and $background.
-# shellcheck shell=bash disable=SC2154,SC2034
+# What the tests of the command line share: read by a script with its arguments FXSIM ..., it sets $fxsim, goes to a new
+# directory and removes it at the end, with the process $background if there is one.
+# shellcheck shell=bash disable=SC2034
 
+fxsim=$(realpath "${1:?the program}")
+work=$(mktemp -d)
+background=
 failures=0
+# shellcheck disable=SC2317  # the trap's
+clean_up() {
+    if [ -n "$background" ]; then kill -KILL "$background" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+cd "$work" || exit 1
+export LC_ALL=C OMP_WAIT_POLICY=passive
 
 has() { command -v "$1" >/dev/null 2>&1; }
 skip() { printf 'skip  %s\n' "$1"; }
@@ -45,3 +57,4 @@ rows() { echo $(($(wc -l <"$1") - 1)); }
 before_time() { awk -F , -v OFS=, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "time_s") n = i } { line = $2; for (i = 3; i < n; i++) line = line OFS $i; print line }' "$1"; }
 same_log() { before_time "$1/log.csv" >a && before_time "$2/log.csv" >b && cmp a b; }
 wait_for_rows() { while kill -0 "$background" 2>/dev/null && { [ ! -e "$1" ] || [ "$(rows "$1")" -lt "$2" ]; }; do sleep 0.01; done; }
+verdict() { [ "$failures" = 0 ] || { printf '%d checks failed\n' "$failures"; exit 1; }; }  # the last line of a test

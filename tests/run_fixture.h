@@ -12,7 +12,8 @@ void run_open_wide(FxRun *run, const char *recipe, const char *net, const char *
 // The same, but says whether it could be made: -1 and the reason.
 int run_try(FxRun *run, const char *recipe, const char *net, const char *const overrides[], FxError *err);
 
-// One update as fx_run_step makes it, told to trace; whether the loss scale's trigger skipped it.
+// One update as fx_run_step makes it, told to trace; whether the loss scale's trigger skipped it. A controller that a milestone
+// begins is not started: tests set its words themselves.
 bool run_step(FxRun *run, const FxTrace *trace);
 
 // A table with commas; the first row names the columns.

@@ -1,5 +1,6 @@
 // Float accumulators: the specification against sums exact in MPFR and the golden table, the kernels against the
 // specification, bit for bit and count for count.
+#include "formats/bits_f32.h"
 #include "layers/accumulator_exact.h"
 #include "tests/cast.h"
 #include "tests/golden.h"
@@ -78,20 +79,8 @@ static void print(char *text, size_t size, const FxAccumulator *acc) {
     snprintf(text, size, "%s, outer %s, group %d, chunk %d%s", inner, outer, acc->group, acc->chunk, acc->order == FX_ORDER_OH_OW_N ? ", oh-ow-n" : "");
 }
 
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 static bool same(float x, float y) {
-    return isnan(x) ? isnan(y) : bits_of(x) == bits_of(y);
+    return isnan(x) ? isnan(y) : fx_float_bits(x) == fx_float_bits(y);
 }
 
 // One kind of numbers for a whole operand; `kind` 0 .. KINDS - 1.
@@ -106,7 +95,7 @@ static float any_float(uint64_t kind, int center) {
     case 4: return draw(3) ? 0.0f * sign : sign * ldexpf((float)(1 + draw(3)), center);    // zeros of both signs
     case 5: return sign * ldexpf(1, (int)draw(30) - 15 + center);                         // powers of two
     case 6: return draw(8) ? sign * ldexpf((float)draw(64), center) : sign * ldexpf((float)draw(1 << 23), -149); // subnormals of float32
-    case 7: x = float_of((uint32_t)draw(UINT64_C(1) << 32)); return isfinite(x) ? x : 1;  // anything finite
+    case 7: x = fx_float_of((uint32_t)draw(UINT64_C(1) << 32)); return isfinite(x) ? x : 1;  // anything finite
     case 8: x = draw(2) ? INFINITY : NAN; return draw(60) ? sign : sign * x;              // now and then Inf or NaN
     case 9: return sign * ldexpf(1, 60 * ((int)draw(5) - 2));                             // far apart: groups that two float64 do not hold
     default: return sign * (1 + ldexpf((float)draw(5) - 2, -(int)draw(24)));              // next to ties
@@ -140,10 +129,10 @@ static void the_specification_adds_as_exact_sums_and_the_laws_say(void **state) 
         FxRandom random = {fx_random_source(0), 32, {draw(1 << 20), 7, (uint32_t)round}};
         FxMatrix plain = fx_matrix_plain(a, FX_FLOAT32, 1, (int)k, false);
         bool biased = draw(3) == 0;
-        uint32_t bias_bits = bits_of(bias);
+        uint32_t bias_bits = fx_float_bits(bias);
         FxExactOutput o = {&acc, &plain, {a, FX_FLOAT32, exponent}, {b, FX_FLOAT32, 0}, k, biased ? &bias_bits : NULL, &random, draw(1000)};
         FxAccumulatorCountsF32 got_counts = {3, 4}, want_counts = {3, 4};
-        float got = float_of(fx_accumulate_exact(&o, &got_counts));
+        float got = fx_float_of(fx_accumulate_exact(&o, &got_counts));
         float want = slow_sum(&acc, a, b, k, exponent, biased ? &bias : NULL, random.rng, o.output, &want_counts);
         if (!same(got, want) || got_counts.overflow != want_counts.overflow || got_counts.swamped != want_counts.swamped) {
             char text[512];
@@ -184,10 +173,10 @@ static void the_golden_table_sums_to_its_results(void **state) {
         if (has_bias)
             bias = (float)golden_double(&g, row, "bias");
         FxMatrix plain = fx_matrix_plain(product, FX_FLOAT32, 1, (int)k, false);
-        uint32_t bias_bits = bits_of(bias);
+        uint32_t bias_bits = fx_float_bits(bias);
         FxExactOutput o = {&acc, &plain, {product, FX_FLOAT32, 0}, {one, FX_FLOAT32, 0}, k, has_bias ? &bias_bits : NULL, &random, output};
         FxAccumulatorCountsF32 counts = {0};
-        float got = float_of(fx_accumulate_exact(&o, &counts));
+        float got = fx_float_of(fx_accumulate_exact(&o, &counts));
         if (!same(got, strtof(want, NULL)) || counts.overflow != golden_unsigned(&g, row, "saturations"))
             fail_msg("row %zu: %s gives %a, not %s; %llu additions out of range, not %s", row + 1, golden_cell(&g, row, "inner"), (double)got, want,
                      (unsigned long long)counts.overflow, golden_cell(&g, row, "saturations"));
@@ -346,7 +335,7 @@ static float *accumulate(const Problem *p, unsigned cpu, int threads, FxAccumula
     for (size_t i = work.scratch_size; i < bytes; i++)
         assert_int_equal(scratch[i], 0x5A);
     for (size_t i = outputs; i < outputs + GUARD; i++)
-        assert_int_equal(bits_of(c[i]), 0x5A5A5A5A);
+        assert_int_equal(fx_float_bits(c[i]), 0x5A5A5A5A);
     free(scratch);
     return c;
 }
@@ -369,10 +358,10 @@ static void check_kernels(int round, bool long_sums, const FxAccumulator *fixed,
     for (size_t i = 0; i < m * n; i++) {
         read_row(a, &p.product.a, i / n);
         read_row(b, &p.product.b, i % n);
-        uint32_t bias = p.bias ? bits_of(p.bias[i % n]) : 0;
+        uint32_t bias = p.bias ? fx_float_bits(p.bias[i % n]) : 0;
         FxExactOutput o = {&p.acc, &p.product.a, {a, p.a.type, p.product.a_exponent}, {b, p.b.type, p.product.b_exponent}, k,
                            p.bias ? &bias : NULL, &p.random, i};
-        want[i] = float_of(fx_accumulate_exact(&o, &want_counts));
+        want[i] = fx_float_of(fx_accumulate_exact(&o, &want_counts));
         totals[2] += isfinite(want[i]) == 0;
     }
     unsigned cpu;
@@ -383,7 +372,7 @@ static void check_kernels(int round, bool long_sums, const FxAccumulator *fixed,
         char text[512];
         print(text, sizeof text, &p.acc);
         for (size_t j = 0; j < m * n; j++)
-            if (bits_of(got[j]) != bits_of(want[j]))
+            if (fx_float_bits(got[j]) != fx_float_bits(want[j]))
                 fail_msg("round %d, cpu %u, counting %d, types %s %s, bias %d, lane %d, %s: %zu x %zu x %zu, sum %zu is %a, not %a", round, cpu, counting,
                          fx_type_name(p.a.type), fx_type_name(p.b.type), p.bias != NULL, p.random.lane_bits, text, m, n, k, j, (double)got[j], (double)want[j]);
         if (counting && (counts.overflow != want_counts.overflow + 1 || counts.swamped != want_counts.swamped + 2))

@@ -1,5 +1,6 @@
 // The float accumulators that run as fx_gemm_f32, against their specification at the edges of tiles, chunks and windows of
 // random words: which products they take, the bits and the counts.
+#include "formats/bits_f32.h"
 #include "layers/accumulator_gemm_f32.h"
 #include "layers/accumulator_exact.h"
 #include "layers/gemm_rounded_f32.h"
@@ -21,18 +22,6 @@ static FxPolicy policy_of(const char *text) {
     if (fx_policy_parse(&p, text, &err))
         fail_msg("%s", err.text);
     return p;
-}
-
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 typedef struct Problem {
@@ -70,10 +59,10 @@ static bool check(Problem *p, bool counting) {
     for (size_t i = 0; i < p->m * p->n; i++) {
         read_row(a, &p->product.a, i / p->n);
         read_row(b, &p->product.b, i % p->n);
-        uint32_t bias = p->product.bias ? bits_of(p->product.bias[i % p->n]) : 0;
+        uint32_t bias = p->product.bias ? fx_float_bits(p->product.bias[i % p->n]) : 0;
         FxExactOutput o = {&p->acc, &p->product.a, {a, p->product.a.type, p->product.a_exponent}, {b, p->product.b.type, p->product.b_exponent},
                            p->k, p->product.bias ? &bias : NULL, &p->random, i};
-        want[i] = float_of(fx_accumulate_exact(&o, &want_counts));
+        want[i] = fx_float_of(fx_accumulate_exact(&o, &want_counts));
     }
     p->product.c = got;
     bool taken = true;
@@ -93,7 +82,7 @@ static bool check(Problem *p, bool counting) {
                 got[i] = 77;
             fx_accumulate_f32(&p->product, &p->acc, &p->random, &work, counting ? &counts : NULL);
             for (size_t i = 0; i < p->m * p->n; i++)
-                if (bits_of(got[i]) != bits_of(want[i]))
+                if (fx_float_bits(got[i]) != fx_float_bits(want[i]))
                     fail_msg("cpu %u, %d threads, counting %d, %s: sum %zu is %a, not %a", cpu, threads, counting, p->text, i, (double)got[i], (double)want[i]);
             if (counting && (counts.overflow != want_counts.overflow + 5 || counts.swamped != want_counts.swamped + 6))
                 fail_msg("cpu %u, %d threads, %s: out of range %llu, not %llu; swamped %llu, not %llu", cpu, threads, p->text,

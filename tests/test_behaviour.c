@@ -1,8 +1,6 @@
 // What a step does at its edges: tensors that are all zero, masks, scales, clips, narrow and wide
-// sites in nets with convolutions and pools, buffers that share bytes.
-#include "sim/input.h"
+// sites in nets with convolutions and pools.
 #include "tests/net_fixture.h"
-#include "tests/slow.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -298,71 +296,6 @@ static void every_width_trains_a_convolutional_net_alike_on_every_path(void **st
     }
 }
 
-// The same memory plan with every buffer alive for ever: none shares a byte with another.
-static void unshare(NetFixture *f) {
-    FxError err;
-    free(f->net.memory.block);
-    f->net.memory.size = 0;
-    for (int i = 0; i < f->net.memory.count; i++) {
-        f->net.memory.buffers[i].birth = 0;
-        f->net.memory.buffers[i].death = FX_FOREVER;
-    }
-    assert_int_equal(fx_memory_commit(&f->net.memory, &err), 0);
-    for (int i = 0; i < f->net.count; i++) { // what lies in another's buffer
-        FxNode *node = &f->net.nodes[i],
-               *input = node->input < 0 ? NULL : &f->net.nodes[node->input];
-        if (node->layer.in_place && input) {
-            node->y.data = input->y.data;
-            node->e.data = input->e.data;
-        }
-        if (node->name.first)
-            node->x.data = input ? input->y.data : f->net.image_codes.data;
-    }
-    if (fx_net_init(&f->net, &f->config, &(FxError){0}))
-        abort();
-}
-
-static void buffers_that_share_bytes_are_never_needed_at_the_same_time(void **state) {
-    (void)state;
-    static const char *const nets[] = {"10",
-                                       "16FC-10",
-                                       "4C3-MP2-16FC-10",
-                                       "4C5p2-MP3s2-6C2p0-16FC-10",
-                                       "16C3-MP2-MP2-10",
-                                       "MP2-4C3-8C3-MP3p1s1-10",
-                                       "2C3-2C3-30FC-5FC-40FC-10",
-                                       "32C1-MP3s1-MP2s1-2C3p0-20FC-10"};
-    static const char *const recipes[] = {"wage", "wage-mnist"};
-    FxDataset large = dataset_made(12, 12, 2, 64);
-    for (size_t i = 0; i < sizeof nets / sizeof nets[0] * 4; i++) {
-        const char *net = nets[i / 4], *recipe = recipes[i % 2];
-        uint32_t crc[2];
-        size_t size[2];
-        for (int apart = 0; apart < 2; apart++) {
-            NetFixture f;
-            NetSetup setup = {.recipe = recipe,
-                              .net = net,
-                              .data = i % 4 < 2 ? dataset_digits() : &large,
-                              .batch = 16,
-                              .seed = 9};
-            net_open(&f, &setup);
-            if (apart)
-                unshare(&f);
-            for (int step = 0; step < 3; step++)
-                net_train(&f, NULL);
-            FxTotals test = net_evaluate(&f);
-            crc[apart] = net_crc(&f) ^ (uint32_t)test.answers.loss;
-            size[apart] = f.net.memory.size;
-            net_close(&f);
-        }
-        if (crc[0] != crc[1])
-            fail_msg("%s, %s, data %zu: buffers disturb each other", recipe, net, i % 4 / 2);
-        if (size[0] >= size[1] && strchr(net, 'M'))
-            fail_msg("%s, %s: %zu bytes shared, %zu apart", recipe, net, size[0], size[1]);
-    }
-    fx_dataset_free(&large);
-}
-
 // Evaluation changes nothing that training reads, whatever its batches.
 static void evaluation_leaves_training_as_it_was(void **state) {
     (void)state;
@@ -432,44 +365,6 @@ static void evaluation_does_not_depend_on_the_batch(void **state) {
     }
 }
 
-// x / 127.5 - 1, x / 128 - 1 and x / 255 in steps of 2^-F, rounded once to nearest, ties to even,
-// then held to the grid.
-static void every_byte_becomes_the_code_of_its_number_at_every_width(void **state) {
-    (void)state;
-    static const FxInputMap maps[] = {FX_MAP_WAGE_127_5, FX_MAP_WAGE_128, FX_MAP_UNIT};
-    for (int bits = 2; bits <= 16; bits++)
-        for (int p = 0; p < 256 * 3; p++) {
-            char text[16];
-            FxGrid grid;
-            FxError err;
-            bool saturated;
-            int map = p / 256, byte = p % 256;
-            snprintf(text, sizeof text, "fixed%d", bits);
-            assert_int_equal(fx_grid_parse(&grid, text, NULL, &err), 0);
-            Wide unit = slow_power(bits - 1), high = unit - 1;
-            Wide above = (map == 0   ? 2 * byte - 255
-                          : map == 1 ? byte - 128
-                                     : byte) *
-                         unit,
-                 below = map == 1 ? 128 : 255;
-            Wide code = slow_floor(above, below), rest = above - code * below;
-            code += rest * 2 > below || (rest * 2 == below && code % 2 != 0);
-            bool outside = code > high || code < -high;
-            code = code > high ? high : code < -high ? -high : code;
-            int64_t got = fx_input_code(maps[map], &grid, byte, &saturated);
-            if (got != (int64_t)code || saturated != outside)
-                fail_msg("map %d, %d bits, byte %d: %lld%s, not %lld%s", map, bits, byte,
-                         (long long)got, saturated ? " saturated" : "", (long long)code,
-                         outside ? " saturated" : "");
-            if (bits == 8 && map == 0 &&
-                (got == 0 || got != (byte == 0     ? -127
-                                     : byte == 255 ? 127
-                                     : byte <= 127 ? byte - 128
-                                                   : byte - 127)))
-                fail_msg("byte %d: %lld", byte, (long long)got);
-        }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_all_zero_hidden_error_is_a_counted_no_op),
@@ -480,11 +375,9 @@ int main(void) {
         cmocka_unit_test(ceil_and_floor_scales_bracket_the_nearest),
         cmocka_unit_test(stores_never_leave_their_clip),
         cmocka_unit_test(every_width_trains_a_convolutional_net_alike_on_every_path),
-        cmocka_unit_test(buffers_that_share_bytes_are_never_needed_at_the_same_time),
         cmocka_unit_test(evaluation_leaves_training_as_it_was),
         cmocka_unit_test(evaluation_at_a_milestone_is_under_the_formats_of_the_update_before),
         cmocka_unit_test(evaluation_does_not_depend_on_the_batch),
-        cmocka_unit_test(every_byte_becomes_the_code_of_its_number_at_every_width),
     };
     return cmocka_run_group_tests_name("behaviour", tests, NULL, NULL);
 }

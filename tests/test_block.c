@@ -1,4 +1,5 @@
 // Scales of groups through fx_quantise: OCP MX blocks, and every rule's known codes, exponents and scales.
+#include "formats/bits_f32.h"
 #include "tests/cast.h"
 #include "tests/golden.h"
 
@@ -100,8 +101,7 @@ static void read_mx(MxRow rows[MX_ROWS]) {
         assert_int_equal(read_codes(bits, BLOCK, golden_cell(&g, row, "in_f32_bits")), BLOCK);
         assert_int_equal(read_codes(r->codes, BLOCK, golden_cell(&g, row, "elem_codes")), BLOCK);
         for (size_t i = 0; i < BLOCK; i++) {
-            uint32_t b = (uint32_t)bits[i];
-            memcpy(&r->x[i], &b, sizeof b);
+            r->x[i] = fx_float_of((uint32_t)bits[i]);
             r->codes[i] = integer && r->codes[i] > 127 ? r->codes[i] - 256 : r->codes[i];
         }
     }

@@ -4,17 +4,8 @@
 # shellcheck disable=SC2154  # what cli.sh sets
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck disable=SC2034  # cli.sh reads it
-fxsim=$(realpath "${1:?the program}")
-work=$(mktemp -d)
-# shellcheck disable=SC2034  # cli.sh reads it
-background=
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
 # shellcheck source=tests/cli.sh
-. "$here/cli.sh"
+. "$(dirname "$0")/cli.sh"
 
 header=run_id,seed,epoch,step,train_error,val_error,test_loss,test_error,weights_crc32,status,recipe,net,data,overrides,results_version,time_s,images_per_s
 row() {  # row DIR SEED EPOCH TRAIN_ERROR VAL_ERROR TEST_ERROR STATUS [RESULTS_VERSION]
@@ -295,4 +286,4 @@ test_twins_and_mixtures
 test_sweep
 test_words
 test_real_runs
-[ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }
+verdict

@@ -1,5 +1,6 @@
 // Controllers: overflow rates and Autoflex against known traces, by their functions and through fx_quantise, and their
 // states saved, restored and kept apart.
+#include "formats/bits_f32.h"
 #include "tests/cast.h"
 #include "tests/golden.h"
 
@@ -44,7 +45,7 @@ static size_t read_values(float *x, const char *text) {
         uint32_t bits = (uint32_t)strtoul(text, &end, 16);
         if (n == MOST || end == text)
             fail_msg("no float32, or more than %d: \"%s\"", MOST, text);
-        memcpy(&x[n++], &bits, sizeof bits);
+        x[n++] = fx_float_of(bits);
     }
     return n;
 }
@@ -194,9 +195,7 @@ static bool is_start(const Golden *g, size_t row) {
 
 // The magnitude of the code at the kappa of a state.
 static int64_t gamma_at(const FxQuantiser *q, double max_abs, int64_t kappa) {
-    uint64_t bits;
-    memcpy(&bits, &max_abs, sizeof bits);
-    FxNumber x = fx_number_f64(bits);
+    FxNumber x = fx_number_f64(fx_double_bits(max_abs));
     x.exponent -= (int)kappa;
     FxRoundArg none = {0};
     FxEncodeArg arg = {.arg = &none};

@@ -1,5 +1,6 @@
 // A few steps of every built-in recipe give the same weights, state and answers for any number of threads and on every CPU
 // path; so do what else decides bits in floats: accumulators, roundings, optimisers, biases.
+#include "formats/bits_f32.h"
 #include "tests/run_fixture.h"
 
 #include "sim/checkpoint.h"
@@ -21,9 +22,8 @@ typedef struct Outcome {
 static const int threads[] = {1, 2, 3, 7};
 enum { THREADS = sizeof threads / sizeof threads[0] };
 
-static uint32_t bits_of(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
+static uint32_t mark_of(double x) {
+    uint64_t bits = fx_double_bits(x);
     return (uint32_t)(bits ^ bits >> 32);
 }
 
@@ -42,7 +42,7 @@ static Outcome train(const char *recipe, const char *net, const char *const own[
     assert_true(fx_run_evaluate(&run, &run.data.test, 0, 200, &figures, NULL)); // the last batch is short
     FxFigures seen = fx_run_train_figures(&run);
     Outcome out = {fx_run_weights_crc32(&run), fx_checkpoint_state_crc32(&run),
-                   bits_of(fx_figures_loss(&figures)) ^ bits_of(fx_figures_loss(&seen)) * 3 ^ (uint32_t)figures.answers.wrong};
+                   mark_of(fx_figures_loss(&figures)) ^ mark_of(fx_figures_loss(&seen)) * 3 ^ (uint32_t)figures.answers.wrong};
     fx_run_free(&run);
     return out;
 }

@@ -1,4 +1,5 @@
 // Small floats: every code, every conversion and every decode table that the golden files know.
+#include "formats/bits_f32.h"
 #include "tests/cast.h"
 #include "tests/golden.h"
 
@@ -46,15 +47,7 @@ static FxQuantiser quantiser_with(const char *grid, const char *rounding, const 
 }
 
 static FxNumber number_of(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return fx_number_f64(bits);
-}
-
-static float float_of(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return fx_number_f64(fx_double_bits(x));
 }
 
 static int64_t encode(const FxQuantiser *q, FxNumber x, uint32_t R) {
@@ -157,9 +150,7 @@ static void whole_decode_tables_have_the_known_crc(void **state) {
         fx_decode(&q, codes.data, n, 0, NULL, values);
         for (size_t i = 0; i < n; i++) {
             float value = (float)values[i];
-            uint32_t bits;
-            memcpy(&bits, &value, sizeof bits);
-            bits = isnan(value) ? UINT32_C(0x7fc00000) : bits;
+            uint32_t bits = isnan(value) ? UINT32_C(0x7fc00000) : fx_float_bits(value);
             if (!isnan(value) && (double)value != values[i])
                 fail_msg("%s: code 0x%zx, %a, is no float32", golden_cell(&g, row, "name"), i, values[i]);
             for (int b = 0; b < 4; b++)
@@ -313,7 +304,7 @@ static void every_known_conversion_is_right_from_float64_and_float32(void **stat
             all[row] = row;
             if (!*golden_cell(&g, row, "in_f32_bits"))
                 continue;
-            narrow[n] = float_of((uint32_t)golden_unsigned(&g, row, "in_f32_bits"));
+            narrow[n] = fx_float_of((uint32_t)golden_unsigned(&g, row, "in_f32_bits"));
             some[n++] = row;
         }
         for (int p = 0; p < POLICIES; p++)
@@ -381,7 +372,7 @@ static void all_65536_bf16_inputs_have_the_known_codes(void **state) {
     static float x[BF16_CODES];
     FxTensor codes = tensor_new(FX_UINT8, BF16_CODES);
     for (uint32_t b = 0; b < BF16_CODES; b++)
-        x[b] = float_of(b << 16);
+        x[b] = fx_float_of(b << 16);
     Golden g = golden_read("crc_all_bf16_inputs.csv", 14 * POLICIES * DETERMINISTIC);
     for (size_t row = 0; row < g.rows; row++) {
         const char *mode = NULL, *policy = NULL, *format = golden_cell(&g, row, "fmt");
@@ -415,9 +406,9 @@ static void check_stochastic_table(const char *file, size_t rows) {
                 const char *format = golden_cell(&g, row, "fmt");
                 FxQuantiser q = quantiser_with(format, rounding, policies[p].name);
                 uint32_t bits = (uint32_t)golden_unsigned(&g, row, "in_f32_bits"), R = (uint32_t)golden_unsigned(&g, row, "R");
-                assert_true((double)float_of(bits) == golden_double(&g, row, "in_hex"));
+                assert_true((double)fx_float_of(bits) == golden_double(&g, row, "in_hex"));
                 int64_t got = encode(&q, fx_number_f32(bits), R), want = golden_int(&g, row, column);
-                if (!same_code(&q.grid, got, want) || encode(&q, number_of((double)float_of(bits)), R) != got)
+                if (!same_code(&q.grid, got, want) || encode(&q, number_of((double)fx_float_of(bits)), R) != got)
                     fail_msg("%s row %zu: %s/%s of %s, R %u: %s is 0x%" PRIx64 ", not 0x%" PRIx64, file, row + 1, format, rounding,
                              golden_cell(&g, row, "in_hex"), (unsigned)R, column, (uint64_t)got, (uint64_t)want);
             }

@@ -37,16 +37,9 @@ typedef struct Expected {
     FxStats stats;
 } Expected;
 
-static double as_double(FxNumber x) {
-    uint64_t bits = fx_number_to_f64(x);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 // The scale of one group: what x is divided by, and the exponent that is reported. formats.md 4.5, 12.4.
 static bool group_scale(int *shift, int *exponent, const FxQuantiser *q, const float *x, size_t n) {
-    double max = 0, largest = as_double(fx_grid_largest(&q->grid)); // fixed grids: in codes
+    double max = 0, largest = number_value(fx_grid_largest(&q->grid)); // fixed grids: in codes
     bool finite = true, fixed = fx_grid_is_fixed(&q->grid), block = q->scale.group == FX_GROUP_BLOCK;
     const char *rule = q->scale.rule->name;
     int unit = fixed ? -q->grid.fraction : 0;
@@ -85,7 +78,7 @@ static void expect(Expected *out, const FxQuantiser *q, const float *x, size_t n
     FxRoundArg parameters = fx_round_arg(&q->rounding, draw->lane_bits);
     bool draws = fx_quantiser_draws(q), patterns = fx_quantiser_has_patterns(q);
     size_t length = q->scale.group == FX_GROUP_BLOCK ? (size_t)q->scale.block : n ? n : 1;
-    double largest = as_double(fx_grid_largest(&q->grid)), most = 0;
+    double largest = number_value(fx_grid_largest(&q->grid)), most = 0;
     FxStats *s = &out->stats;
     *s = (FxStats){.n = n};
     out->groups = 0;
@@ -101,7 +94,7 @@ static void expect(Expected *out, const FxQuantiser *q, const float *x, size_t n
             bool is_finite = isfinite(x[i]);
             number.exponent -= shift;
             FxEncoded got = valid ? fx_encode(q, number, &arg) : (FxEncoded){0, false};
-            double value = as_double(fx_quantiser_decode(q, got.code, 0));
+            double value = number_value(fx_quantiser_decode(q, got.code, 0));
             out->codes[i] = got.code;
             out->values[i] = valid ? (float)ldexp(value, exponent) : slow_f32(0x7FC00000);
             s->saturated += got.saturated;

@@ -39,13 +39,6 @@ static bool parses(FxQuantiser *q, const SlowFormat *format, const char *mode, S
 
 // ---- codes --------------------------------------------------------------------------------------------------------
 
-static double as_double(FxNumber x) {
-    uint64_t bits = fx_number_to_f64(x);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static void every_code_stands_for_the_value_of_the_definition(void **state) {
     (void)state;
     for (const SlowFormat *format = slow_formats; format->text; format++) {
@@ -56,12 +49,12 @@ static void every_code_stands_for_the_value_of_the_definition(void **state) {
             for (int64_t c = 0; c < (INT64_C(1) << f.bits); c++) {
                 if (format->kind == SLOW_INQ && isnan(f.values[c]))
                     continue;
-                double value = as_double(fx_quantiser_decode(&q, c, anchor));
+                double value = number_value(fx_quantiser_decode(&q, c, anchor));
                 bool same_sign = isnan(value) || !signbit(value) == !signbit(f.values[c]);
                 if (!((isnan(value) && isnan(f.values[c])) || value == f.values[c]) || !same_sign)
                     fail_msg("%s: code 0x%llx is %a, not %a", format->text, (unsigned long long)c, value, f.values[c]);
             }
-            double largest = as_double(fx_grid_largest(&q.grid));
+            double largest = number_value(fx_grid_largest(&q.grid));
             if (format->kind != SLOW_INQ && largest != f.points[f.count - 1].value)
                 fail_msg("%s: largest %a, not %a", format->text, largest, f.points[f.count - 1].value);
             slow_float_free(&f);

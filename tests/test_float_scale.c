@@ -151,13 +151,6 @@ static void real_scales_divide_exactly_and_round_once(void **state) {
 
 // ---- powers of two ------------------------------------------------------------------------------------------------
 
-static double as_double(FxNumber x) {
-    uint64_t bits = fx_number_to_f64(x);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static int exponent_of(const char *text, const void *x, FxType type, size_t n, size_t samples, int exponent) {
     FxQuantiser q = quantiser_of(text);
     FxArray array = {.data = x, .type = type, .count = n, .samples = samples, .exponent = exponent};
@@ -208,7 +201,7 @@ static void exponents_of_float_sources_follow_each_rules_definition(void **state
                     continue;
                 }
                 bool fixed = fx_grid_is_fixed(&q.grid);
-                double largest = as_double(fx_grid_largest(&q.grid)), m = 0;
+                double largest = number_value(fx_grid_largest(&q.grid)), m = 0;
                 uint64_t word = slow_mix(i);
                 float x[4] = {0, 0, INFINITY, NAN};
                 x[1] = slow_f32((uint32_t)(word % 0x7F000000));

@@ -1,5 +1,6 @@
 // Whole training steps of the recipe fp32 against the slow twin in float64, whose gradients are first checked against finite
 // differences of its own loss.
+#include "formats/bits_f32.h"
 #include "formats/cpu.h"
 #include "tests/net_fixture.h"
 #include "tests/slow.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 static double unit_draw(uint64_t i) {
     return (double)(slow_mix(i) >> 12) * 0x1p-51 - 1;
@@ -78,13 +80,6 @@ static void gradients_of_the_twin_are_slopes_of_its_loss(void **state) {
 
 // ---- the product against the twin -------------------------------------------------------------------------------------
 
-static float float_of(int64_t bits) {
-    uint32_t u = (uint32_t)bits;
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
 typedef struct Place {
     const char *label;
     int step;
@@ -101,7 +96,7 @@ static void expect_recorded(Place place, const Recording *r, int id, const char 
         fail_msg("%s, step %d: layer %d: %zu numbers of %s, not %zu", place.label, place.step, id, t ? t->count : 0, what, n);
     double most = largest(wanted, n);
     for (size_t i = 0; i < n; i++)
-        near(place, id, what, i, (double)float_of(t->codes[i]), wanted[i], most);
+        near(place, id, what, i, (double)fx_float_of((uint32_t)t->codes[i]), wanted[i], most);
 }
 
 static void expect_tensor(Place place, const FxTensor *t, int id, const char *what, const double *wanted, size_t n) {
@@ -290,12 +285,67 @@ static void colours_and_short_batches_train_like_the_twin(void **state) {
     fx_dataset_free(&data);
 }
 
+// ---- initial weights --------------------------------------------------------------------------------------------------
+
+// A float64 below 1 in magnitude to fp16, nearest, ties to even: 11 bits from its leading one, at the least 2^-24.
+static double to_fp16(double x) {
+    int e;
+    frexp(x, &e);
+    int step = e - 11 < -24 ? -24 : e - 11;
+    return ldexp(rint(ldexp(x, -step)), step);
+}
+
+// Little-endian numbers, each layer's followed by its exponent 0: specs/run.md 6.
+static uint32_t crc_of(const float *x, size_t n, uint32_t crc) {
+    for (size_t i = 0; i <= n; i++) {
+        uint32_t bits = i < n ? fx_float_bits(x[i]) : 0;
+        unsigned char bytes[] = {(unsigned char)bits, (unsigned char)(bits >> 8), (unsigned char)(bits >> 16), (unsigned char)(bits >> 24)};
+        crc = (uint32_t)crc32(crc, bytes, sizeof bytes);
+    }
+    return crc;
+}
+
+// specs/run.md 2: x = (2 * word + 1 - 2^32) * 2^-32 * sqrt(C / n) in float64, then one rounding. Through float32 some differ.
+static void initial_weights_of_floats_are_rounded_once(void **state) {
+    (void)state;
+    static const struct {
+        size_t n, count;
+        double C;
+    } layers[] = {{64, 64 * 512, 6}, {512, 512 * 10, 3}};
+    for (int half = 0; half < 2; half++) {
+        NetFixture f;
+        NetSetup setup = {.recipe = "fp32", .net = "512FC-10", .data = dataset_digits(), .batch = 16, .seed = 1,
+                          .overrides = {half ? "store.q=fp16" : "store.q=none"}};
+        int twice = 0;
+        uint32_t crc = 0;
+        net_open(&f, &setup);
+        for (uint32_t p = 0; p < 2; p++) {
+            const FxTensor *store = &fx_net_product(&f.net, (int)p)->store;
+            const float *got = store->data;
+            assert_true(store->type == FX_FLOAT32 && store->count == layers[p].count);
+            for (size_t i = 0; i < store->count; i++) {
+                double word = fx_rng_word((FxRng){1, (p + 1) * 256 + 128, 0}, i);
+                double x = (2 * word + 1 - 0x1p32) * 0x1p-32 * sqrt(layers[p].C / (double)layers[p].n), want = half ? to_fp16(x) : (double)(float)x;
+                if ((double)got[i] != want)
+                    fail_msg("%s: layer %u, weight %zu: %a is %a, not %a", setup.overrides[0], p + 1, i, x, (double)got[i], want);
+                twice += to_fp16((double)(float)x) != to_fp16(x);
+            }
+            crc = crc_of(got, store->count, crc);
+        }
+        assert_true(twice > 0);
+        if (half)
+            assert_int_equal(crc, 0xeec8de9e); // of an independent program
+        net_close(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_the_twin_are_slopes_of_its_loss),
         cmocka_unit_test(every_shape_of_net_trains_like_the_twin),
         cmocka_unit_test(every_optimiser_trains_like_the_twin),
         cmocka_unit_test(colours_and_short_batches_train_like_the_twin),
+        cmocka_unit_test(initial_weights_of_floats_are_rounded_once),
     };
     return cmocka_run_group_tests_name("float_step", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 // Random laws on float grids: over all words, exactly; in the mean, through fx_quantise (formats.md 6.4).
+#include "formats/bits_f32.h"
 #include "formats/quantiser.h"
 #include "tests/cast.h"
 #include "tests/slow_float.h"
@@ -22,16 +23,15 @@ static void count_ups(const SlowFloat *f, const char *mode, double x, int direct
     int width = q.rounding.bits ? q.rounding.bits : 8;
     FxRoundArg parameters = fx_round_arg(&q.rounding, width);
     SlowLaw law = slow_law_of(&q, width);
-    uint64_t word, ups = 0, want, bits;
+    uint64_t word, ups = 0, want;
     law.direction = direction;
-    memcpy(&bits, &x, sizeof bits);
     int64_t i = slow_float_below(f, fabs(x)), down = 0;
     double lo = fabs(x) < f->beyond ? f->points[i].value : f->beyond, hi = i + 1 < f->count ? f->points[i + 1].value : f->beyond;
     want = fabs(x) == lo || fabs(x) >= f->beyond ? 0 : slow_float_ups(&law, fabs(x) - lo, hi - lo, x < 0);
     for (word = 0; word < UINT64_C(1) << width; word++) {
         bool outside;
         FxEncodeArg arg = {(uint32_t)word, direction, 0, &parameters};
-        FxEncoded got = fx_encode(&q, fx_number_f64(bits), &arg);
+        FxEncoded got = fx_encode(&q, fx_number_f64(fx_double_bits(x)), &arg);
         int64_t slow = slow_float_code(f, &law, SLOW_TO_INF, x, (uint32_t)word, &outside);
         if (got.code != slow || got.saturated != outside)
             fail_msg("%s: %a with R = 0x%llx: code 0x%llx%s, not 0x%llx%s", text, x, (unsigned long long)word, (unsigned long long)got.code,

@@ -4,17 +4,8 @@
 # shellcheck disable=SC2154  # what cli.sh sets
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck disable=SC2034  # cli.sh reads it
-fxsim=$(realpath "${1:?the program}")
-work=$(mktemp -d)
-# shellcheck disable=SC2034  # cli.sh reads it
-background=
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C
 # shellcheck source=tests/cli.sh
-. "$here/cli.sh"
+. "$(dirname "$0")/cli.sh"
 
 net=(--net 4C3-MP2-16FC-10 --quiet)
 contains() { grep -qF -- "$1" out; }
@@ -60,8 +51,53 @@ test_fork() {
     fx train fp32 "${net[@]}" --out no4 --fork nowhere@3; bad 2 "a fork of nothing" nowhere
     fx train fp32 "${net[@]}" --out other --fork part@11 --resume; bad 2 "--fork with --resume" resumed
     fx train fp32 --net 5C3-MP2-16FC-10 --quiet --out no5 --fork part@22; bad 5 "a fork of another net" conv1.weights
-    fx train fp32 "${net[@]}" --data fashion-mnist --out no6 --fork part@22
-    check "a fork on other data is refused" [ $code != 0 ]
+    fx train fp32 "${net[@]}" --batch 64 --epochs 3 --out no6 --fork part@22; bad 5 "a fork with other batches" run.batch 2816 1408
+    check "and leaves no directory that could be resumed" [ ! -e no6/checkpoint ]
+    fx train fp32 "${net[@]}" --data fashion-mnist --epochs 0 --out other-data
+    if [ $code = 4 ]; then
+        skip "a fork on other data: fashion-mnist is not installed"
+    else
+        good "a run on other data"
+        fx train fp32 "${net[@]}" --data fashion-mnist --out no7 --fork part@22; bad 5 "a fork on other data" part/checkpoint "other data"
+    fi
+}
+
+# Kept weights of floats are float32 whatever their grid: the format decides, not the carrier.
+test_fork_formats() {
+    fx train fp32 "${net[@]}" --epochs 3 --out half --fork part@22 -s store.q=fp16; good "a fork whose store has another grid of the same carrier"
+    check "its three stores are rounded" grep -qx 'part@22, 3 tensors in another format' half/parent
+    check "the first row has the rounded weights" [ "$(cell half/log.csv 0 weights_crc32)" != "$(last part/log.csv weights_crc32)" ]
+    fx train fp32 "${net[@]}" --epochs 4 --out again --fork half@33 -s store.q=fp16; good "a fork of the fork"
+    check "nothing is rounded twice" grep -qx 'half@33, 0 tensors in another format' again/parent
+    check "it begins with the fork's weights" [ "$(cell again/log.csv 0 weights_crc32)" = "$(last half/log.csv weights_crc32)" ]
+    fx train fp32 "${net[@]}" --epochs 4 --out moving --fork half@33 -s store.q=fp16 -s momentum.q=bf16; good "a fork with another momentum"
+    check "three momenta are rounded" grep -qx 'half@33, 3 tensors in another format' moving/parent
+    fx train fp32 "${net[@]}" --epochs 4 --out rounding --fork half@33 -s store.q=fp16/stochastic; good "a fork that rounds its store otherwise"
+    check "what is kept looks the same: 0 tensors" grep -qx 'half@33, 0 tensors in another format' rounding/parent
+    fx train gupta2015 "${net[@]}" --epochs 1 --out fixed; good "a parent of fixed grids"
+    fx train gupta2015 "${net[@]}" --epochs 2 --out shifted --fork fixed@11 -s store.scale=const:1; good "a fork whose grid is the same at another scale"
+    check "three stores of int16 are rounded" grep -qx 'fixed@11, 3 tensors in another format' shifted/parent
+}
+
+test_fork_loss_scale() {
+    local growing=(hfp8 "${net[@]}" -s "loss-scale.growth=2 after 5s")
+    fx train fp8-mellempudi2019 "${net[@]}" --epochs 3 --out scaled --fork part@22; good "a fork with a loss scale of a run without"
+    check "its first row is the parent's" [ "$(cell scaled/log.csv 0 loss_scale)" = 1 ]
+    check "then its own scale rules" [ "$(last scaled/log.csv loss_scale)" = 1e+04 ]
+    fx train fp8-mellempudi2019 "${net[@]}" --epochs 4 --out scaled-on --fork scaled@33; good "a fork under the same scale"
+    check "it is there from the first row on" [ "$(cell scaled-on/log.csv 0 loss_scale) $(last scaled-on/log.csv loss_scale)" = "1e+04 1e+04" ]
+    fx train fp32 "${net[@]}" --epochs 4 --out unscaled --fork scaled@33; good "a fork without a loss scale of a run with one"
+    check "has none" [ "$(last unscaled/log.csv loss_scale)" = 1 ]
+    fx train "${growing[@]}" --epochs 3 --out doubled; good "a scale that grows"
+    fx train "${growing[@]}" --epochs 3 --max-steps 22 --out doubled-part; good "the first two thirds of it"
+    fx train "${growing[@]}" --epochs 3 --out doubled-on --fork doubled-part@22; good "a fork under the same rule"
+    check "goes on where the parent's scale stood" [ "$(last doubled-on/log.csv loss_scale)" = "$(last doubled/log.csv loss_scale)" ]
+    check "above where it starts" [ "$(last doubled/log.csv loss_scale)" = 65536 ]
+    check "ends with the parent's weights" [ "$(last doubled-on/log.csv weights_crc32)" = "$(last doubled/log.csv weights_crc32)" ]
+    fx train "${growing[@]}" --epochs 3 --out doubled-new --fork part@22; good "a scale that grows, of a run without one"
+    check "starts as its recipe says" [ "$(last doubled-new/log.csv loss_scale)" = 4096 ]
+    fx train fp8-mellempudi2019 "${net[@]}" --epochs 3 --out pinned --fork doubled-part@22; good "a constant scale of a run whose scale grew"
+    check "is its own" [ "$(last pinned/log.csv loss_scale)" = 1e+04 ]
 }
 
 test_bad_stats() {
@@ -89,6 +125,8 @@ test_full_statistics() {
 
 test_dying
 test_fork
+test_fork_formats
+test_fork_loss_scale
 test_bad_stats
 test_full_statistics
-[ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }
+verdict

@@ -1,7 +1,7 @@
 // fx_gemm against a triple loop over the operands' definitions, for every line of the kernel table.
 #include "formats/cpu.h"
-#include "layers/gemm.h"
 #include "layers/gemm_kernel.h"
+#include "tests/gemm_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,16 +11,7 @@
 
 #include <cmocka.h>
 
-enum { GUARD = 64, GUARD_BYTE = 0x5a };
-
 typedef enum Fill { FILL_RANDOM, FILL_MAX, FILL_MIN, FILL_NEGATED_MAX, FILL_ALTERNATING, FILLS } Fill;
-
-static uint32_t state = 1;
-
-static uint32_t draw(void) {
-    state = state * 1664525u + 1013904223u;
-    return state >> 8;
-}
 
 static int64_t lowest(FxType type) {
     return type == FX_INT8 ? -128 : type == FX_UINT8 ? 0 : type == FX_INT16 ? -32768 : -2147483647 - 1;
@@ -37,7 +28,7 @@ static int64_t fill_code(FxType type, Fill fill, size_t i) {
     case FILL_MIN: return low;
     case FILL_NEGATED_MAX: return low < 0 ? -high : high;
     case FILL_ALTERNATING: return i % 2 ? high : low;
-    default: return low + (int64_t)(((uint64_t)draw() << 20 ^ draw()) % (uint64_t)(high - low + 1));
+    default: return low + (int64_t)(((uint64_t)gemm_draw() << 20 ^ gemm_draw()) % (uint64_t)(high - low + 1));
     }
 }
 
@@ -51,19 +42,9 @@ static int64_t get(const void *data, FxType type, size_t i) {
     }
 }
 
-static size_t size_of(FxType type) {
-    return type == FX_INT16 ? 2 : type == FX_INT32 ? 4 : type == FX_INT64 ? 8 : 1;
-}
-
-static void *allocate(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(p);
-    return p;
-}
-
 // Exactly as long as its codes, so that a sanitizer sees every read past the end.
 static void *make_codes(FxType type, size_t count, Fill fill) {
-    char *p = malloc(count * size_of(type) + (count == 0));
+    char *p = malloc(count * fx_type_size(type) + (count == 0));
     assert_non_null(p);
     for (size_t i = 0; i < count; i++) {
         const int64_t code = fill_code(type, fill, i);
@@ -73,46 +54,26 @@ static void *make_codes(FxType type, size_t count, Fill fill) {
         const int32_t code32 = (int32_t)code;
         const void *from = type == FX_INT8 ? (const void *)&code8 : type == FX_UINT8 ? (const void *)&code_u8
                          : type == FX_INT16 ? (const void *)&code16 : (const void *)&code32;
-        memcpy(p + i * size_of(type), from, size_of(type));
+        memcpy(p + i * fx_type_size(type), from, fx_type_size(type));
     }
     return p;
 }
 
-// Element (row, k) of an operand, by the definition in gemm.h.
+// Element (row, k) of an operand.
 static int64_t element(const FxMatrix *a, size_t row, size_t k) {
-    const size_t position = a->patch_rows ? k : row, patch = a->patch_rows ? row : k;
-    const size_t out_h = (size_t)a->out_height, out_w = (size_t)a->out_width;
-    const size_t kernel_w = (size_t)a->kernel_width, channels = (size_t)a->channels;
-    const int ox = (int)(position % out_w), oy = (int)(position / out_w % out_h);
-    const size_t image = position / out_w / out_h;
-    const size_t ch = patch % channels;
-    const int kx = (int)(patch / channels % kernel_w), ky = (int)(patch / channels / kernel_w);
-    int iy, ix;
-    if (a->gather) {
-        iy = oy + a->pad - ky;
-        ix = ox + a->pad - kx;
-        if (iy < 0 || ix < 0 || iy % a->stride != 0 || ix % a->stride != 0)
-            return 0;
-        iy /= a->stride;
-        ix /= a->stride;
-    } else {
-        iy = oy * a->stride - a->pad + ky;
-        ix = ox * a->stride - a->pad + kx;
-    }
-    if (iy < 0 || iy >= a->height || ix < 0 || ix >= a->width)
-        return 0;
-    return get(a->data, a->type, ((image * (size_t)a->height + (size_t)iy) * (size_t)a->width + (size_t)ix) * channels + ch);
+    size_t place;
+    return gemm_place(&place, a, row, k) ? get(a->data, a->type, place) : 0;
 }
 
 // Runs the product into a guarded c and returns c (to be freed), after checking the guards.
 static char *run(const FxMatrix *a, const FxMatrix *b, FxType c_type, unsigned cpu, int threads, char **to_free) {
-    const size_t m = fx_matrix_rows(a), n = fx_matrix_rows(b), bytes = m * n * size_of(c_type);
+    const size_t m = fx_matrix_rows(a), n = fx_matrix_rows(b), bytes = m * n * fx_type_size(c_type);
     FxWork work = {.threads = threads, .cpu = cpu};
-    char *c = allocate(bytes + 2 * GUARD);
+    char *c = gemm_allocate(bytes + 2 * GUARD);
     memset(c, GUARD_BYTE, bytes + 2 * GUARD);
     FxProduct product = {.a = *a, .b = *b, .c = c + GUARD, .c_type = c_type};
     work.scratch_size = fx_gemm_scratch(&product, &work);
-    char *scratch = allocate(work.scratch_size + GUARD);
+    char *scratch = gemm_allocate(work.scratch_size + GUARD);
     memset(scratch, GUARD_BYTE, work.scratch_size + GUARD);
     work.scratch = scratch;
     fx_gemm(&product, &work);
@@ -135,7 +96,7 @@ static void expand(int64_t *out, const FxMatrix *a) {
 static void check(const char *what, const FxMatrix *a, const FxMatrix *b, FxType c_type, unsigned cpu, int threads) {
     const size_t m = fx_matrix_rows(a), n = fx_matrix_rows(b), k = fx_matrix_k(a);
     assert_int_equal(k, fx_matrix_k(b));
-    int64_t *x = allocate(m * k * 8), *y = allocate(n * k * 8);
+    int64_t *x = gemm_allocate(m * k * 8), *y = gemm_allocate(n * k * 8);
     expand(x, a);
     expand(y, b);
     char *to_free, *c = run(a, b, c_type, cpu, threads, &to_free);
@@ -347,11 +308,11 @@ static void results_larger_than_the_caches_are_whole(void **unused) {
 static void same_bytes(const FxMatrix *a, const FxMatrix *b, FxType c_type, unsigned cpu) {
     static const int threads[] = {1, 2, 3, 7};
     char *kept = NULL;
-    const size_t bytes = fx_matrix_rows(a) * fx_matrix_rows(b) * size_of(c_type);
+    const size_t bytes = fx_matrix_rows(a) * fx_matrix_rows(b) * fx_type_size(c_type);
     for (int i = 0; i < 4; i++) {
         char *to_free, *c = run(a, b, c_type, cpu, threads[i], &to_free);
         if (kept == NULL) {
-            kept = allocate(bytes);
+            kept = gemm_allocate(bytes);
             memcpy(kept, c, bytes);
         } else if (memcmp(kept, c, bytes)) {
             fail_msg("%d threads give other bytes than 1", threads[i]);

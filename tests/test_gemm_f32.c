@@ -1,8 +1,10 @@
 // fx_gemm_f32 against a triple loop of fmaf over the operands' definitions, for every line of the kernel table: the
 // same bits, NaN for NaN. Argument "slow": every small product in every layout and chunking.
+#include "formats/bits_f32.h"
 #include "formats/cpu.h"
 #include "layers/gemm_f32.h"
 #include "layers/gemm_kernel_f32.h"
+#include "tests/gemm_parts.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,64 +15,42 @@
 
 #include <cmocka.h>
 
-enum { GUARD = 64, GUARD_BYTE = 0x5a, SMALL = 40 };
+enum { SMALL = 40 };
 
 typedef enum Fill { FILL_RANDOM, FILL_POWERS, FILL_TINY, FILL_SPECIAL, FILL_ZEROS, FILLS } Fill;
 
 static bool slow;
-static uint32_t state = 1;
-
-static uint32_t draw(void) {
-    state = state * 1664525u + 1013904223u;
-    return state >> 8;
-}
-
-static float from_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 static float fill_value(Fill fill) {
-    const float sign = draw() & 1 ? -1.0f : 1.0f;
+    const float sign = gemm_draw() & 1 ? -1.0f : 1.0f;
     switch (fill) {
-    case FILL_POWERS: return sign * ldexpf(1, (int)(draw() % 120) - 60); // most sums swallow most products
+    case FILL_POWERS: return sign * ldexpf(1, (int)(gemm_draw() % 120) - 60); // most sums swallow most products
     case FILL_TINY: // subnormal values and subnormal products
-        if (draw() & 1)
-            return sign * from_bits(draw() % 0x800000);
-        return sign * ldexpf(1 + (float)draw() * 0x1p-24f, (int)(draw() % 90) - 80);
+        if (gemm_draw() & 1)
+            return sign * fx_float_of(gemm_draw() % 0x800000);
+        return sign * ldexpf(1 + (float)gemm_draw() * 0x1p-24f, (int)(gemm_draw() % 90) - 80);
     case FILL_SPECIAL: {
         static const uint32_t special[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff, 0xff7fffff, 0x80000000};
-        return draw() % 24 ? sign * (float)draw() : from_bits(special[draw() % 6]);
+        return gemm_draw() % 24 ? sign * (float)gemm_draw() : fx_float_of(special[gemm_draw() % 6]);
     }
     case FILL_ZEROS: // zeros of either sign, and products that underflow to them
-        return draw() & 1 ? sign * 0.0f : sign * ldexpf(1, -100);
-    default: return sign * (float)(draw() >> 1 | 1) * 0x1p-23f;
+        return gemm_draw() & 1 ? sign * 0.0f : sign * ldexpf(1, -100);
+    default: return sign * (float)(gemm_draw() >> 1 | 1) * 0x1p-23f;
     }
-}
-
-static size_t size_of(FxType type) {
-    return type == FX_FLOAT32 || type == FX_INT32 ? 4 : type == FX_INT16 ? 2 : 1;
-}
-
-static void *allocate(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(p);
-    return p;
 }
 
 // Exactly as long as its elements, so that a sanitizer sees every read past the end.
 static void *make(FxType type, size_t count, Fill fill) {
-    char *p = malloc(count * size_of(type) + (count == 0));
+    char *p = malloc(count * fx_type_size(type) + (count == 0));
     assert_non_null(p);
     for (size_t i = 0; i < count; i++) {
-        const uint32_t word = draw() << 8 ^ draw();
-        const int32_t code32 = draw() % 8 ? (int32_t)(word % 0x2000001) - 0x1000000 : draw() & 1 ? 0x1000000 : -0x1000000;
+        const uint32_t word = gemm_draw() << 8 ^ gemm_draw();
+        const int32_t code32 = gemm_draw() % 8 ? (int32_t)(word % 0x2000001) - 0x1000000 : gemm_draw() & 1 ? 0x1000000 : -0x1000000;
         const int16_t code16 = (int16_t)word;
         const float value = fill_value(fill);
         const void *from = type == FX_FLOAT32 ? (const void *)&value : type == FX_INT32 ? (const void *)&code32
                          : type == FX_INT16 ? (const void *)&code16 : (const void *)&word;
-        memcpy(p + i * size_of(type), from, size_of(type));
+        memcpy(p + i * fx_type_size(type), from, fx_type_size(type));
     }
     return p;
 }
@@ -85,31 +65,15 @@ static float value_at(const FxMatrix *a, int exponent, size_t i) {
     }
 }
 
-// Element (row, k) of an operand, by the definition in gemm.h.
+// Element (row, k) of an operand.
 static float element(const FxMatrix *a, int exponent, size_t row, size_t k) {
-    const size_t position = a->patch_rows ? k : row, patch = a->patch_rows ? row : k;
-    const size_t out_h = (size_t)a->out_height, out_w = (size_t)a->out_width;
-    const size_t kernel_w = (size_t)a->kernel_width, channels = (size_t)a->channels;
-    const int ox = (int)(position % out_w), oy = (int)(position / out_w % out_h);
-    const size_t image = position / out_w / out_h, ch = patch % channels;
-    const int kx = (int)(patch / channels % kernel_w), ky = (int)(patch / channels / kernel_w);
-    int iy = oy * a->stride - a->pad + ky, ix = ox * a->stride - a->pad + kx;
-    if (a->gather) {
-        iy = oy + a->pad - ky;
-        ix = ox + a->pad - kx;
-        if (iy < 0 || ix < 0 || iy % a->stride != 0 || ix % a->stride != 0)
-            return 0;
-        iy /= a->stride;
-        ix /= a->stride;
-    }
-    if (iy < 0 || iy >= a->height || ix < 0 || ix >= a->width)
-        return 0;
-    return value_at(a, exponent, ((image * (size_t)a->height + (size_t)iy) * (size_t)a->width + (size_t)ix) * channels + ch);
+    size_t place;
+    return gemm_place(&place, a, row, k) ? value_at(a, exponent, place) : 0;
 }
 
 static float *expand(const FxMatrix *a, int exponent) {
     const size_t rows = fx_matrix_rows(a), k = fx_matrix_k(a);
-    float *out = allocate(rows * k * sizeof *out);
+    float *out = gemm_allocate(rows * k * sizeof *out);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < k; j++)
             out[i * k + j] = element(a, exponent, i, j);
@@ -141,11 +105,11 @@ static bool same(float x, float y) {
 static float *run(FxProductF32 p, unsigned cpu, int threads, char **to_free) {
     const size_t m = fx_matrix_rows(&p.a), n = fx_matrix_rows(&p.b), bytes = m * n * sizeof(float);
     FxWork work = {.threads = threads, .cpu = cpu};
-    char *c = allocate(bytes + 2 * GUARD);
+    char *c = gemm_allocate(bytes + 2 * GUARD);
     memset(c, GUARD_BYTE, bytes + 2 * GUARD);
     p.c = (float *)(c + GUARD);
     work.scratch_size = fx_gemm_f32_scratch(&p, &work);
-    char *scratch = allocate(work.scratch_size + GUARD);
+    char *scratch = gemm_allocate(work.scratch_size + GUARD);
     memset(scratch, 0xff, work.scratch_size); // NaN, wherever it is not overwritten
     memset(scratch + work.scratch_size, GUARD_BYTE, GUARD);
     work.scratch = scratch;
@@ -183,7 +147,7 @@ static void find_levels(void) {
 static void check(const char *what, const FxProductF32 *p, int thread_counts, const int *threads) {
     const size_t m = fx_matrix_rows(&p->a), n = fx_matrix_rows(&p->b), k = fx_matrix_k(&p->a);
     assert_int_equal(k, fx_matrix_k(&p->b));
-    float *x = expand(&p->a, p->a_exponent), *y = expand(&p->b, p->b_exponent), *want = allocate(m * n * sizeof *want);
+    float *x = expand(&p->a, p->a_exponent), *y = expand(&p->b, p->b_exponent), *want = gemm_allocate(m * n * sizeof *want);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             want[i * n + j] = sum_of(x + i * k, y + j * k, k, p->chunk);
@@ -217,7 +181,7 @@ static FxMatrix corner(float *out, const float *from, size_t rows, size_t k, boo
 static void every_small_product_has_the_bits_of_the_triple_loop(void **unused) {
     (void)unused;
     enum { SQUARE = SMALL * SMALL };
-    float *want = allocate(4 * (SMALL + 1) * SQUARE * sizeof *want), x[SQUARE], y[SQUARE];
+    float *want = gemm_allocate(4 * (SMALL + 1) * SQUARE * sizeof *want), x[SQUARE], y[SQUARE];
     uint32_t turn = 0;
     for (int fill = 0; fill < FILLS; fill++) {
         float *a = make(FX_FLOAT32, SQUARE, (Fill)fill), *b = make(FX_FLOAT32, SQUARE, (Fill)fill);

@@ -1,5 +1,6 @@
 // exp, log and cos of formats/math_f32.h against MPFR, laws and special values; arrays on every instruction set against
 // the single functions. With the argument "slow": every float32.
+#include "formats/bits_f32.h"
 #include "formats/math_f32.h"
 #include "tests/layer_of.h"
 
@@ -19,24 +20,6 @@
 
 static bool slow_run;
 static uint32_t stride = 1009;
-
-static float f32(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static uint32_t bits32(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double f64(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 typedef struct FunctionF32 {
     const char *name;
@@ -95,11 +78,11 @@ static void check_chunk(Worst *worst, const FunctionF32 *f, uint64_t first, uint
     float *x = malloc(CHUNK * sizeof *x);
     size_t n = 0;
     for (uint64_t bits = first; bits < UINT64_C(1) << 32 && n < CHUNK; bits += step)
-        x[n++] = f32((uint32_t)bits);
+        x[n++] = fx_float_of((uint32_t)bits);
     f->array(x, n, cpu);
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = (uint32_t)(first + i * step);
-        float in = f32(bits);
+        float in = fx_float_of(bits);
         double want = f->libm((double)in), ulps;
 #ifdef FX_MPFR
         if ((!slow_run || bits % 1009 == 0 || ulps_f32(x[i], want) > 0.6) && !isnan(in) && fabsf(in) > 0x1p-60f && (f->libm == log || fabsf(in) < 200))
@@ -108,7 +91,7 @@ static void check_chunk(Worst *worst, const FunctionF32 *f, uint64_t first, uint
         ulps = ulps_f32(x[i], want);
         if (ulps > worst->ulps)
             *worst = (Worst){ulps, bits, worst->differ};
-        if ((isnan(x[i]) && bits32(x[i]) != 0x7FC00000) || (i % 64 == 0 && bits32(x[i]) != bits32(f->one(in))))
+        if ((isnan(x[i]) && fx_float_bits(x[i]) != 0x7FC00000) || (i % 64 == 0 && fx_float_bits(x[i]) != fx_float_bits(f->one(in))))
             *worst = (Worst){worst->ulps, bits, true};
     }
     free(x);
@@ -131,10 +114,10 @@ static void exp_and_log_of_float32_are_within_an_ulp(void **state) {
             if (mine.differ || (mine.ulps > worst.ulps && !worst.differ))
                 worst = mine;
         }
-        printf("%sf: at most %.4f ulp, at %a\n", functions[k].name, worst.ulps, (double)f32(worst.x));
+        printf("%sf: at most %.4f ulp, at %a\n", functions[k].name, worst.ulps, (double)fx_float_of(worst.x));
         if (worst.ulps > 0.51 || worst.differ)
-            fail_msg("%sf(%a) = %a is off by %g ulp, or not what the array or the NaN rule gives", functions[k].name, (double)f32(worst.x),
-                     (double)functions[k].one(f32(worst.x)), worst.ulps);
+            fail_msg("%sf(%a) = %a is off by %g ulp, or not what the array or the NaN rule gives", functions[k].name, (double)fx_float_of(worst.x),
+                     (double)functions[k].one(fx_float_of(worst.x)), worst.ulps);
     }
 }
 
@@ -149,11 +132,11 @@ static void arrays_give_the_bits_of_the_single_functions_on_every_instruction_se
             for (size_t n = 0; n < MOST; n++) {
                 float x[MOST + 1], y[MOST + 1];
                 for (size_t i = 0; i <= n; i++)
-                    y[i] = x[i] = f32(i < SPECIAL ? special[i] : i % 2 ? (uint32_t)draw(UINT64_C(1) << 32) : (uint32_t)draw(0x8000000) + 0x3C000000);
+                    y[i] = x[i] = fx_float_of(i < SPECIAL ? special[i] : i % 2 ? (uint32_t)draw(UINT64_C(1) << 32) : (uint32_t)draw(0x8000000) + 0x3C000000);
                 functions[k].array(y, n, cpu);
                 for (size_t i = 0; i <= n; i++) {
                     float want = i < n ? functions[k].one(x[i]) : x[i]; // the one behind stays
-                    if (bits32(y[i]) != bits32(want))
+                    if (fx_float_bits(y[i]) != fx_float_bits(want))
                         fail_msg("%s, cpu %u, element %zu of %zu: %a, not %a, at %a", functions[k].name, cpu, i, n, (double)y[i], (double)want, (double)x[i]);
                 }
             }
@@ -167,7 +150,7 @@ static void special_values_are_those_of_the_header(void **state) {
     assert_true(fx_logf(1) == 0 && !signbit(fx_logf(1)) && fx_log(1) == 0 && !signbit(fx_log(1)));
     assert_true(fx_logf(0) == -INFINITY && fx_logf(-0.0f) == -INFINITY && fx_log(0) == -HUGE_VAL && fx_log(-0.0) == -HUGE_VAL);
     assert_true(fx_logf(INFINITY) == INFINITY && fx_log(HUGE_VAL) == HUGE_VAL);
-    assert_true(isnan(fx_logf(-1)) && isnan(fx_log(-1)) && isnan(fx_log(-HUGE_VAL)) && isnan(fx_exp(f64(UINT64_C(0xFFF8) << 48))));
+    assert_true(isnan(fx_logf(-1)) && isnan(fx_log(-1)) && isnan(fx_log(-HUGE_VAL)) && isnan(fx_exp(fx_double_of(UINT64_C(0xFFF8) << 48))));
     assert_true(fx_cos(0) == 1 && fx_cos(0x1.921fb54442d18p+1) == -1 && isnan(fx_cos(0x1.1p20)) && isnan(fx_cos(HUGE_VAL)));
 }
 
@@ -208,7 +191,7 @@ static void exp_log_and_cos_of_float64_are_within_an_ulp(void **state) {
         for (uint64_t i = 0; i < (slow_run ? 4000000 : 100000); i++) {
             double x = f->low + (f->high - f->low) * ((double)draw(UINT64_C(1) << 53) * 0x1p-53);
             if (i % 3 == 0)
-                x = f64(draw(0x7FF0000000000000));
+                x = fx_double_of(draw(0x7FF0000000000000));
             if (i % 3 == 0 && f->low < 0 && i % 2)
                 x = -x;
             if (i % 3 == 1 && f->mpfr == mpfr_cos) // next to the zeros
@@ -244,15 +227,12 @@ static void every_compiler_and_machine_gives_these_bits(void **state) {
     uint32_t got[5] = {0};
     for (uint64_t bits = 0; bits < UINT64_C(1) << 32; bits += 10007)
         for (int k = 0; k < 2; k++)
-            got[k] = crc_of(got[k], bits32(functions[k].one(f32((uint32_t)bits))), 4);
+            got[k] = crc_of(got[k], fx_float_bits(functions[k].one(fx_float_of((uint32_t)bits))), 4);
     for (uint64_t i = 0; i < 100000; i++) {
         double (*const f[])(double) = {fx_exp, fx_log, fx_cos};
-        const double x[] = {(double)i * 0.0142 - 711, i % 2 ? (double)i * 1e-4 : f64(i * 0x53E2D6238DA3), (double)i * 0.37 - 18000};
+        const double x[] = {(double)i * 0.0142 - 711, i % 2 ? (double)i * 1e-4 : fx_double_of(i * 0x53E2D6238DA3), (double)i * 0.37 - 18000};
         for (int k = 0; k < 3; k++) {
-            double y = f[k](x[k]);
-            uint64_t bits;
-            memcpy(&bits, &y, sizeof bits);
-            got[2 + k] = crc_of(got[2 + k], bits, 8);
+            got[2 + k] = crc_of(got[2 + k], fx_double_bits(f[k](x[k])), 8);
         }
     }
     for (int k = 0; k < 5; k++)

@@ -5,16 +5,8 @@
 # shellcheck disable=SC2154  # what cli.sh sets
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-fxsim=$(realpath "${1:?the program}")
-work=$(mktemp -d)
-# shellcheck disable=SC2034  # cli.sh reads it
-background=
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C
 # shellcheck source=tests/cli.sh
-. "$here/cli.sh"
+. "$(dirname "$0")/cli.sh"
 
 feed() {  # feed 'INPUT' ARGUMENT...: as fx, with printf's text as standard input
     local input=$1
@@ -309,7 +301,4 @@ test_formats
 test_png
 test_full
 test_locale
-if [ $failures -gt 0 ]; then
-    printf '%d checks failed\n' $failures
-    exit 1
-fi
+verdict

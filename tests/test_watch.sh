@@ -4,21 +4,8 @@
 # shellcheck disable=SC2154,SC2016  # what cli.sh sets; awk's own $
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck disable=SC2034  # cli.sh reads it
-fxsim=$(realpath "${1:?the program}")
-work=$(mktemp -d)
-background=
-# shellcheck disable=SC2317  # the trap's
-clean_up() {
-    if [ -n "$background" ]; then kill -KILL "$background" 2>/dev/null || true; fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
 # shellcheck source=tests/cli.sh
-. "$here/cli.sh"
+. "$(dirname "$0")/cli.sh"
 
 endless=(fp32 --net 16FC-10 --epochs 100000 --quiet --threads 1) # until it is killed
 shows() { grep -qE -- "$1" out; }
@@ -150,4 +137,4 @@ test_sweep
 test_living
 test_terminal
 test_words
-[ $failures = 0 ] || { echo "$failures checks failed"; exit 1; }
+verdict
