@@ -3,6 +3,7 @@
 // compared with the specification.
 // Usage: bench_accumulator_f32 [--cpu LEVEL] [NAME of a shape]...
 #include "bench/peak.h"
+#include "bench/shapes.h"
 #include "formats/cpu.h"
 #include "layers/accumulator_exact.h"
 #include "layers/accumulator_f32.h"
@@ -52,18 +53,9 @@ static const Shape shapes[] = {
     {"LeNet FC", 128, 1, 1024, 1, 0, 512},
 };
 
-static void *allocate(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (p == NULL) {
-        fprintf(stderr, "bench_accumulator_f32: no memory for %zu bytes\n", bytes);
-        exit(1);
-    }
-    return p;
-}
-
 // Values of four bits, as those of FP8, every fourth of them zero; or all 24 bits.
 static float *random_values(size_t count, bool narrow) {
-    float *values = allocate(count * sizeof *values);
+    float *values = fx_bench_allocate(count * sizeof *values);
     uint32_t x = 12345;
     for (size_t i = 0; i < count; i++) {
         x = x * 1664525u + 1013904223u;
@@ -100,7 +92,7 @@ static void read_row(float *out, const FxMatrix *a, size_t row) {
 
 static void require_equal(const char *name, const FxAccumulateF32 *p, const FxAccumulator *acc, const FxRandom *random) {
     size_t m = fx_matrix_rows(&p->a), n = fx_matrix_rows(&p->b), k = fx_matrix_k(&p->a);
-    float *a = allocate(k * sizeof *a), *b = allocate(k * sizeof *b);
+    float *a = fx_bench_allocate(k * sizeof *a), *b = fx_bench_allocate(k * sizeof *b);
     uint32_t x = 7;
     for (int i = 0; i < SAMPLES; i++) {
         x = x * 1664525u + 1013904223u;
@@ -127,7 +119,7 @@ static void time_shape(const Shape *s, bool gradient, bool narrow, unsigned cpu)
                       .patch_rows = gradient};
     FxMatrix right = fx_matrix_plain(y, FX_FLOAT32, gradient ? positions : patch, s->outputs, true);
     size_t m = fx_matrix_rows(&image), n = (size_t)s->outputs;
-    FxAccumulateF32 p = {.a = image, .b = right, .c = allocate(m * n * sizeof(float))};
+    FxAccumulateF32 p = {.a = image, .b = right, .c = fx_bench_allocate(m * n * sizeof(float))};
     FxProductF32 gemm = {.a = image, .b = right, .c = p.c, .chunk = gradient ? 4096 : 0};
     FxRandom random = {fx_random_source(0), 8, {1, 2, 3}};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
@@ -142,8 +134,8 @@ static void time_shape(const Shape *s, bool gradient, bool narrow, unsigned cpu)
                lines[i].chunk, lines[i].counting ? ", counts" : "        ", lines[i].images_last ? ", oh-ow-n" : "         ");
         for (int threads = 1; threads <= MOST_THREADS; threads++) {
             FxWork work = {.threads = threads, .cpu = cpu}, gemm_work = work;
-            work.scratch = allocate(work.scratch_size = fx_accumulate_f32_scratch(&p, &work));
-            gemm_work.scratch = allocate(gemm_work.scratch_size = fx_gemm_f32_scratch(&gemm, &gemm_work));
+            work.scratch = fx_bench_allocate(work.scratch_size = fx_accumulate_f32_scratch(&p, &work));
+            gemm_work.scratch = fx_bench_allocate(gemm_work.scratch_size = fx_gemm_f32_scratch(&gemm, &gemm_work));
             double plain, time = best_of(&p, &acc, &random, &work, lines[i].counting, &gemm, &gemm_work, &plain);
             require_equal(s->name, &p, &acc, &random);
             printf(" | %9.3f ms %5.1f times", time * 1e3, time / plain);
@@ -159,23 +151,11 @@ static void time_shape(const Shape *s, bool gradient, bool narrow, unsigned cpu)
 }
 
 int main(int argc, char **argv) {
-    unsigned cpu = fx_cpu_detect();
-    FxError err = {0};
-    int at = 1;
-    if (argc > 2 && !strcmp(argv[1], "--cpu")) {
-        if (fx_cpu_parse(&cpu, argv[2], &err) < 0) {
-            fprintf(stderr, "bench_accumulator_f32: %s\n", err.text);
-            return 2;
-        }
-        at = 3;
-    }
+    unsigned cpu;
+    int at = fx_bench_cpu(&cpu, argc, argv);
     printf("cpu %s; time and how many times fx_gemm_f32's, on one thread | two threads\n", fx_cpu_name(cpu));
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        bool wanted = at == argc;
-        for (int j = at; j < argc; j++)
-            wanted |= !strcmp(argv[j], shapes[i].name);
-        for (int kind = 0; wanted && kind < 4; kind++)
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int kind = 0; fx_bench_wanted(argc - at, argv + at, "all", shapes[i].name) && kind < 4; kind++)
             time_shape(&shapes[i], kind & 1, kind < 2, cpu);
-    }
     return 0;
 }

@@ -1,8 +1,9 @@
 // Speed of fx_gemm in GMAC/s, on one and two threads: plain products side by side with oneDNN's
 // dnnl_gemm_s8s8s32 where it is installed (-DFX_HAVE_DNNL), then the products of real convolutions and fully
 // connected layers with their im2col included. A figure is the median of nine; the two libraries take turns.
-// Results are compared before anything is timed. Usage: bench_gemm [plain|wide|net]...
+// Results are compared before anything is timed. Usage: bench_gemm [--cpu LEVEL] [plain|wide|net]...
 #include "bench/peak.h"
+#include "bench/shapes.h"
 #include "formats/cpu.h"
 #include "layers/gemm.h"
 #include "layers/gemm_kernel.h"
@@ -21,17 +22,8 @@
 enum { ROUNDS = 9, MOST_THREADS = 2 };
 static const double SAMPLE_SECONDS = 2e-3; // a sample repeats shorter products
 
-static void *allocate(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (p == NULL) {
-        fprintf(stderr, "bench_gemm: no memory for %zu bytes\n", bytes);
-        exit(1);
-    }
-    return p;
-}
-
 static int8_t *random_codes(size_t count) {
-    int8_t *codes = allocate(count);
+    int8_t *codes = fx_bench_allocate(count);
     uint32_t x = 12345;
     for (size_t i = 0; i < count; i++) {
         x = x * 1664525u + 1013904223u;
@@ -83,7 +75,7 @@ static void prepare(Timed *t, unsigned cpu) {
     t->m = fx_matrix_rows(&t->product.a);
     t->n = fx_matrix_rows(&t->product.b);
     t->k = fx_matrix_k(&t->product.a);
-    t->product.c = allocate(t->m * t->n * sizeof(int32_t));
+    t->product.c = fx_bench_allocate(t->m * t->n * sizeof(int32_t));
     t->product.c_type = FX_INT32;
     t->work = (FxWork){.threads = MOST_THREADS, .cpu = cpu};
     t->work.scratch_size = fx_gemm_scratch(&t->product, &t->work);
@@ -92,7 +84,7 @@ static void prepare(Timed *t, unsigned cpu) {
         const size_t size = fx_gemm_scratch(&t->product, &fewer);
         t->work.scratch_size = size > t->work.scratch_size ? size : t->work.scratch_size;
     }
-    t->work.scratch = allocate(t->work.scratch_size);
+    t->work.scratch = fx_bench_allocate(t->work.scratch_size);
 }
 
 static void release(Timed *t) {
@@ -129,31 +121,17 @@ static void require_equal(const char *name, const Timed *t, const int32_t *other
     exit(1);
 }
 
-typedef struct Shape {
-    const char *name;
-    int m, k, n;
-} Shape;
-
-static const Shape shapes[] = {
-    {"LeNet conv1", 73728, 25, 32},    {"LeNet conv2", 8192, 800, 64},    {"LeNet FC", 128, 1024, 512},
-    {"VGG conv2", 131072, 1152, 128},  {"VGG conv4", 32768, 2304, 256},   {"VGG conv6", 8192, 4608, 512},
-};
-static const char *const kinds[] = {"forward", "error", "gradient"};
-enum { SHAPES = sizeof shapes / sizeof shapes[0], KINDS = 3 };
-
 static double log_sum[MOST_THREADS], worst[MOST_THREADS];
 static int compared;
 
-static void time_plain(const Shape *s, int kind, unsigned cpu, const double *peaks) {
+static void time_plain(const FxBenchShape *s, int kind, unsigned cpu, const double *peaks) {
     int8_t *x = random_codes((size_t)s->m * (size_t)s->k);
     int8_t *y = random_codes((size_t)(kind == 2 ? s->m : s->k) * (size_t)s->n);
-    Timed t = {.product = {.a = fx_matrix_plain(x, FX_INT8, s->m, s->k, kind == 2)}};
-    t.product.b = kind == 0   ? fx_matrix_plain(y, FX_INT8, s->k, s->n, true)
-                  : kind == 1 ? fx_matrix_plain(y, FX_INT8, s->n, s->k, false)
-                              : fx_matrix_plain(y, FX_INT8, s->m, s->n, true);
+    Timed t = {0};
+    fx_bench_plain(&t.product.a, &t.product.b, s, kind, x, FX_INT8, y, FX_INT8);
     prepare(&t, cpu);
     const double macs = (double)t.m * (double)t.n * (double)t.k * 1e-9;
-    printf("%-12s %-9s %6zu x %6zu x %4zu", s->name, kinds[kind], t.m, t.k, t.n);
+    printf("%-12s %-9s %6zu x %6zu x %4zu", s->name, fx_bench_kinds[kind], t.m, t.k, t.n);
     for (int threads = 1; threads <= MOST_THREADS; threads++) {
         double ours[ROUNDS];
         t.work.threads = threads;
@@ -164,7 +142,7 @@ static void time_plain(const Shape *s, int kind, unsigned cpu, const double *pea
 #ifdef FX_HAVE_DNNL
         double theirs[ROUNDS];
         Timed d = t;
-        d.product.c = allocate(t.m * t.n * sizeof(int32_t));
+        d.product.c = fx_bench_allocate(t.m * t.n * sizeof(int32_t));
         run_dnnl(&d);
         require_equal(s->name, &t, d.product.c);
         const int their_repeats = repeats_for(run_dnnl, &d);
@@ -192,56 +170,17 @@ static void time_plain(const Shape *s, int kind, unsigned cpu, const double *pea
     free(y);
 }
 
-typedef struct Conv {
-    const char *name;
-    int size, channels, outputs, kernel, pad; // size 1: fully connected
-    const char *products;                     // f, e, g
-} Conv;
-
-static const Conv convs[] = {
-    {"LeNet conv1", 28, 1, 32, 5, 0, "fg"},   {"LeNet conv2", 12, 32, 64, 5, 0, "feg"},
-    {"VGG conv1", 32, 3, 128, 3, 1, "fg"},    {"VGG conv2", 32, 128, 128, 3, 1, "feg"},
-    {"VGG conv6", 8, 512, 512, 3, 1, "feg"},  {"FC 8192x1024", 1, 8192, 1024, 1, 0, "feg"},
-    {"FC 1024x512", 1, 1024, 512, 1, 0, "feg"},
-};
-enum { CONVS = sizeof convs / sizeof convs[0], BATCH = 128 };
-
-// A product as its layer makes it, from random x, e and w.
-static FxProduct conv_product(const Conv *v, char which, const int8_t *x, const int8_t *e, const int8_t *w) {
-    const int out = v->size + 2 * v->pad - v->kernel + 1, taps = v->kernel * v->kernel;
-    FxProduct p = {0};
-    FxMatrix image = {.data = x, .type = FX_INT8, .images = BATCH, .height = v->size, .width = v->size,
-                      .channels = v->channels, .out_height = out, .out_width = out, .kernel_height = v->kernel,
-                      .kernel_width = v->kernel, .stride = 1, .pad = v->pad};
-    if (which == 'f') {
-        p.a = image;
-        p.b = fx_matrix_plain(w, FX_INT8, taps * v->channels, v->outputs, true);
-    } else if (which == 'e') {
-        p.a = (FxMatrix){.data = e, .type = FX_INT8, .images = BATCH, .height = out, .width = out,
-                         .channels = v->outputs, .out_height = v->size, .out_width = v->size,
-                         .kernel_height = v->kernel, .kernel_width = v->kernel, .stride = 1, .pad = v->pad,
-                         .gather = true};
-        p.b = (FxMatrix){.data = w, .type = FX_INT8, .images = 1, .height = taps, .width = v->channels,
-                         .channels = v->outputs, .out_height = 1, .out_width = v->channels, .kernel_height = taps,
-                         .kernel_width = 1, .stride = 1};
-    } else {
-        p.a = image;
-        p.a.patch_rows = true;
-        p.b = fx_matrix_plain(e, FX_INT8, BATCH * out * out, v->outputs, true);
-    }
-    return p;
-}
-
-static void time_conv(const Conv *v, unsigned cpu, const double *peaks) {
+static void time_conv(const FxBenchConv *v, unsigned cpu, const double *peaks) {
     const size_t out = (size_t)(v->size + 2 * v->pad - v->kernel + 1);
-    int8_t *x = random_codes((size_t)BATCH * (size_t)(v->size * v->size * v->channels));
-    int8_t *e = random_codes((size_t)BATCH * out * out * (size_t)v->outputs);
+    int8_t *x = random_codes((size_t)FX_BENCH_BATCH * (size_t)(v->size * v->size * v->channels));
+    int8_t *e = random_codes((size_t)FX_BENCH_BATCH * out * out * (size_t)v->outputs);
     int8_t *w = random_codes((size_t)(v->kernel * v->kernel * v->channels) * (size_t)v->outputs);
     for (const char *which = v->products; *which; which++) {
-        Timed t = {.product = conv_product(v, *which, x, e, w)};
+        Timed t = {0};
+        fx_bench_layer(&t.product.a, &t.product.b, v, *which, FX_INT8, x, e, w);
         prepare(&t, cpu);
         const double macs = (double)t.m * (double)t.n * (double)t.k * 1e-9;
-        const char *kind = kinds[*which == 'f' ? 0 : *which == 'e' ? 1 : 2];
+        const char *kind = fx_bench_kinds[*which == 'f' ? 0 : *which == 'e' ? 1 : 2];
         printf("%-12s %-9s %6zu x %6zu x %4zu", v->name, kind, t.m, t.k, t.n);
         for (int threads = 1; threads <= MOST_THREADS; threads++) {
             double ours[ROUNDS];
@@ -264,20 +203,20 @@ static void time_conv(const Conv *v, unsigned cpu, const double *peaks) {
 }
 
 // 16 x 16 and 8 x 16 bits into 64-bit sums, the shapes of `plain`.
-static void time_wide(const Shape *s, int kind, FxType left, unsigned cpu) {
+static void time_wide(const FxBenchShape *s, int kind, FxType left, unsigned cpu) {
     size_t x_count = (size_t)s->m * (size_t)s->k, y_count = (size_t)(kind == 2 ? s->m : s->k) * (size_t)s->n;
     int8_t *x = random_codes(x_count * fx_type_size(left)), *y = random_codes(y_count * sizeof(int16_t));
-    Timed t = {.product = {.a = fx_matrix_plain(x, left, s->m, s->k, kind == 2), .c_type = FX_INT64}};
-    t.product.b = fx_matrix_plain(y, FX_INT16, kind == 0 ? s->k : kind == 1 ? s->n : s->m, kind == 1 ? s->k : s->n, kind != 1);
+    Timed t = {.product = {.c_type = FX_INT64}};
+    fx_bench_plain(&t.product.a, &t.product.b, s, kind, x, left, y, FX_INT16);
     t.m = fx_matrix_rows(&t.product.a), t.n = fx_matrix_rows(&t.product.b), t.k = fx_matrix_k(&t.product.a);
-    t.product.c = allocate(t.m * t.n * sizeof(int64_t));
+    t.product.c = fx_bench_allocate(t.m * t.n * sizeof(int64_t));
     const double macs = (double)t.m * (double)t.n * (double)t.k * 1e-9;
-    printf("%-12s %-9s %6zu x %6zu x %4zu %s x int16", s->name, kinds[kind], t.m, t.k, t.n, fx_type_name(left));
+    printf("%-12s %-9s %6zu x %6zu x %4zu %s x int16", s->name, fx_bench_kinds[kind], t.m, t.k, t.n, fx_type_name(left));
     for (int threads = 1; threads <= MOST_THREADS; threads++) {
         double ours[ROUNDS];
         t.work = (FxWork){.threads = threads, .cpu = cpu};
         t.work.scratch_size = fx_gemm_scratch(&t.product, &t.work);
-        t.work.scratch = allocate(t.work.scratch_size);
+        t.work.scratch = fx_bench_allocate(t.work.scratch_size);
         run_ours(&t);
         for (size_t i = 0; i < 20; i++) { // against the definition
             size_t row = i * 7919 % t.m, column = i * 104729 % t.n;
@@ -304,43 +243,37 @@ static void time_wide(const Shape *s, int kind, FxType left, unsigned cpu) {
     free(y);
 }
 
-static bool wanted(int argc, char **argv, const char *section) {
-    for (int i = 1; i < argc; i++)
-        if (!strcmp(argv[i], section))
-            return true;
-    return argc == 1;
-}
-
 int main(int argc, char **argv) {
-    const unsigned cpu = fx_cpu_detect();
+    unsigned cpu;
+    const int at = fx_bench_cpu(&cpu, argc, argv);
     double peaks[MOST_THREADS];
     for (int threads = 1; threads <= MOST_THREADS; threads++)
         peaks[threads - 1] = fx_bench_peak(cpu, threads);
     printf("cpu %s, peak of byte products: %.0f GMAC/s on one thread, %.0f on two\n", fx_cpu_name(cpu), peaks[0],
            peaks[1]);
-    if (wanted(argc, argv, "plain")) {
+    if (fx_bench_wanted(argc - at, argv + at, "plain", "plain")) {
         printf("\nplain int8 x int8 products, M x K x N, packing included: GMAC/s, share of the peak, oneDNN's GMAC/s, "
                "ratio; one thread | two threads\n");
-        for (int i = 0; i < SHAPES; i++)
-            for (int kind = 0; kind < KINDS; kind++)
-                time_plain(&shapes[i], kind, cpu, peaks);
+        for (int i = 0; fx_bench_shape(i); i++)
+            for (int kind = 0; kind < FX_BENCH_KINDS; kind++)
+                time_plain(fx_bench_shape(i), kind, cpu, peaks);
 #ifdef FX_HAVE_DNNL
         for (int t = 0; t < MOST_THREADS; t++)
             printf("ours / oneDNN on %d thread%s: geometric mean %.3f, worst %.2f\n", t + 1, t ? "s" : "",
                    exp(log_sum[t] / compared), worst[t]);
 #endif
     }
-    if (wanted(argc, argv, "wide")) {
+    if (fx_bench_wanted(argc - at, argv + at, "wide", "wide")) {
         printf("\nproducts of 16 bits into 64-bit sums; one thread | two threads\n");
-        for (int i = 3; i < SHAPES; i++)
-            for (int kind = 0; kind < KINDS; kind++)
-                time_wide(&shapes[i], kind, FX_INT16, cpu);
-        time_wide(&shapes[4], 0, FX_INT8, cpu);
+        for (int i = 3; fx_bench_shape(i); i++)
+            for (int kind = 0; kind < FX_BENCH_KINDS; kind++)
+                time_wide(fx_bench_shape(i), kind, FX_INT16, cpu);
+        time_wide(fx_bench_shape(4), 0, FX_INT8, cpu);
     }
-    if (wanted(argc, argv, "net")) {
-        printf("\nproducts of layers, batch %d, im2col included: time, GMAC/s, share of the peak\n", BATCH);
-        for (int i = 0; i < CONVS; i++)
-            time_conv(&convs[i], cpu, peaks);
+    if (fx_bench_wanted(argc - at, argv + at, "net", "net")) {
+        printf("\nproducts of layers, batch %d, im2col included: time, GMAC/s, share of the peak\n", FX_BENCH_BATCH);
+        for (int i = 0; fx_bench_conv(i); i++)
+            time_conv(fx_bench_conv(i), cpu, peaks);
     }
     return 0;
 }

@@ -1,4 +1,5 @@
 #include "bench/peak.h"
+#include "bench/shapes.h"
 
 #include "formats/cpu.h"
 #include "layers/gemm_kernel.h"
@@ -28,15 +29,6 @@ static int compare_doubles(const void *a, const void *b) {
 double fx_bench_median(double *x, int n) {
     qsort(x, (size_t)n, sizeof *x, compare_doubles);
     return x[n / 2];
-}
-
-static void *aligned(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (p == NULL) {
-        fprintf(stderr, "bench: no memory for %zu bytes\n", bytes);
-        exit(1);
-    }
-    return p;
 }
 
 #if defined(__x86_64__)
@@ -116,9 +108,9 @@ double fx_bench_peak(unsigned cpu, int threads) {
                 for (int i = 0; fx_gemm_kernel(i); i++)
                     if ((fx_gemm_kernel(i)->cpu & cpu) == fx_gemm_kernel(i)->cpu && (fx_gemm_kernel(i)->left & 1))
                         kernel = fx_gemm_kernel(i);
-                char *panels = aligned(32768);
+                char *panels = fx_bench_allocate(32768);
                 memset(panels, 1, 32768);
-                char *c = aligned(FX_GEMM_TILE_BYTES);
+                char *c = fx_bench_allocate(FX_GEMM_TILE_BYTES);
                 for (int i = 0; i < 100000; i++)
                     kernel->tile(c, (size_t)kernel->nr, panels, panels + 8192, 64, false);
                 macs += 1e5 * 64 * kernel->mr * kernel->nr * kernel->kr;
@@ -144,7 +136,7 @@ static double fma_loop(unsigned cpu) {
     (void)cpu;
     const FxKernelF32 *kernel = &fx_gemm_scalar_f32;
     const size_t mr = (size_t)kernel->mr, nr = (size_t)kernel->nr;
-    float *panels = aligned(32768);
+    float *panels = fx_bench_allocate(32768);
     for (int i = 0; i < 8192; i++)
         panels[i] = 1;
     const FxTileF32 tile = {.sums = panels + 6144, .sums_step = nr, .a = panels, .a_step = mr, .b = panels + 2048, .k = 128,
