@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build.sh [--for LEVEL] [--build DIR] [MESON_OPTION...]: installs what is missing, configures, compiles.
 #
-#   --for LEVEL    what scripts/setup.sh makes sure of: build (the default), test, quickstart, ci
+#   --for LEVEL    what scripts/setup.sh makes sure of: build (the default), test, quickstart, sweep, ci
 #   --build DIR    build directory, by default build/ of the source tree; configured again if it exists
 #   MESON_OPTION   handed to meson setup, e.g. --werror or -Db_sanitize=address (CC=clang in the environment
 #                  chooses the compiler of a new build directory)

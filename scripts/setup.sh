@@ -4,7 +4,8 @@
 #   build       compiler, meson, ninja, pkg-config, zlib, inih; libpng and GSL if they can be had (the default)
 #   test        build, and cmocka
 #   quickstart  build, and gnuplot and the Fashion-MNIST data set
-#   ci          all of the above, and clang, test oracles, shellcheck, curl, python3
+#   sweep       build, and GNU parallel and gnuplot
+#   ci          all of the above, and clang, test oracles, shellcheck, curl, python3, Slurm
 #
 # On Debian and Ubuntu, as root or with sudo that asks for no password, the missing packages are installed
 # with apt-get. Everywhere else the script lists them. Exit code 1 only if something necessary is still
@@ -15,24 +16,25 @@ help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; }
 say() { printf 'setup: %s\n' "$*"; }
 
 case ${1:-build} in
-    build | test | quickstart | ci) level=${1:-build} ;;
+    build | test | quickstart | sweep | ci) level=${1:-build} ;;
     -h | --help) help; exit 0 ;;
-    *) printf 'setup: no level "%s"; known: build test quickstart ci\n' "$1" >&2; exit 2 ;;
+    *) printf 'setup: no level "%s"; known: build test quickstart sweep ci\n' "$1" >&2; exit 2 ;;
 esac
 
 # What can be missing: id; levels; needed or what is left out without it; what it is; Debian; Fedora; Arch; Homebrew.
 # have_ID below tells whether it is there.
 things='
-compiler    ; build test quickstart ci ; needed ; C11 compiler (gcc or clang)     ; build-essential ; gcc ; gcc ; gcc
-meson       ; build test quickstart ci ; needed ; meson 1.0 or newer              ; meson ; meson ; meson ; meson
-ninja       ; build test quickstart ci ; needed ; ninja                           ; ninja-build ; ninja-build ; ninja ; ninja
-pkg_config  ; build test quickstart ci ; needed ; pkg-config                      ; pkg-config ; pkgconf ; pkgconf ; pkgconf
-zlib        ; build test quickstart ci ; needed ; zlib with headers               ; zlib1g-dev ; zlib-devel ; zlib ; zlib
-inih        ; build test quickstart ci ; needed ; inih with headers               ; libinih-dev ; inih-devel ; libinih ; inih
-libpng      ; build test quickstart ci ; PNG data sets and pictures ; libpng with headers ; libpng-dev ; libpng-devel ; libpng ; libpng
-gsl         ; build test quickstart ci ; fxsim compare ; GSL with headers       ; libgsl-dev ; gsl-devel ; gsl ; gsl
+compiler    ; build test quickstart sweep ci ; needed ; C11 compiler (gcc or clang)     ; build-essential ; gcc ; gcc ; gcc
+meson       ; build test quickstart sweep ci ; needed ; meson 1.0 or newer              ; meson ; meson ; meson ; meson
+ninja       ; build test quickstart sweep ci ; needed ; ninja                           ; ninja-build ; ninja-build ; ninja ; ninja
+pkg_config  ; build test quickstart sweep ci ; needed ; pkg-config                      ; pkg-config ; pkgconf ; pkgconf ; pkgconf
+zlib        ; build test quickstart sweep ci ; needed ; zlib with headers               ; zlib1g-dev ; zlib-devel ; zlib ; zlib
+inih        ; build test quickstart sweep ci ; needed ; inih with headers               ; libinih-dev ; inih-devel ; libinih ; inih
+libpng      ; build test quickstart sweep ci ; PNG data sets and pictures ; libpng with headers ; libpng-dev ; libpng-devel ; libpng ; libpng
+gsl         ; build test quickstart sweep ci ; fxsim compare ; GSL with headers       ; libgsl-dev ; gsl-devel ; gsl ; gsl
 cmocka      ; test ci       ; the tests                     ; cmocka with headers          ; libcmocka-dev ; libcmocka-devel ; cmocka ; cmocka
-gnuplot     ; quickstart ci ; the plots                     ; gnuplot                      ; gnuplot-nox ; gnuplot ; gnuplot ; gnuplot
+gnuplot     ; quickstart sweep ci ; the plots                     ; gnuplot                      ; gnuplot-nox ; gnuplot ; gnuplot ; gnuplot
+parallel    ; sweep ci      ; sweeps on this machine        ; GNU parallel                 ; parallel ; parallel ; parallel ; parallel
 fashion     ; quickstart ci ; Fashion-MNIST (the built-in digits stand in) ; Fashion-MNIST ; dataset-fashion-mnist ; - ; - ; -
 clang       ; ci            ; the clang build               ; clang                        ; clang ; clang ; clang ; llvm
 libomp      ; ci            ; threads in the clang build    ; OpenMP runtime of clang      ; libomp-dev ; libomp-devel ; openmp ; libomp
@@ -41,6 +43,7 @@ mpfr        ; ci            ; the checks against MPFR       ; MPFR with headers 
 shellcheck  ; ci            ; the check of the scripts      ; shellcheck                   ; shellcheck ; ShellCheck ; shellcheck ; shellcheck
 curl        ; ci            ; the test of the downloads     ; curl                         ; curl ; curl ; curl ; curl
 python3     ; ci            ; the test of the downloads     ; Python 3                     ; python3 ; python3 ; python ; python
+slurm       ; ci            ; the test of Slurm job arrays  ; Slurm with its daemons, munge ; slurm-wlm munge ; slurm-slurmctld slurm-slurmd munge ; slurm-llnl munge ; -
 '
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -69,6 +72,7 @@ have_libpng() { pkg_has libpng; }
 have_gsl() { pkg_has gsl; }
 have_cmocka() { pkg_has cmocka; }
 have_gnuplot() { has gnuplot; }
+have_parallel() { has parallel && parallel --version 2>/dev/null </dev/null | grep -q '^GNU parallel'; }
 have_fashion() {
     [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] ||
         [ -e "${XDG_DATA_HOME:-${HOME:-}/.local/share}/fxsim/fashion-mnist/train-images-idx3-ubyte.gz" ]
@@ -80,6 +84,7 @@ have_mpfr() { compiles "$(any_compiler)" mpfr.h -lmpfr -lgmp; }
 have_shellcheck() { has shellcheck; }
 have_curl() { has curl; }
 have_python3() { has python3; }
+have_slurm() { has munged && has slurmctld && has slurmd && has sbatch; }
 
 missing() {  # prints the lines of $things that belong to the level and are not there
     while IFS=';' read -r id levels rest; do

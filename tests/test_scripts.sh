@@ -50,7 +50,7 @@ test_help() {
 }
 
 test_shellcheck() {
-    run shellcheck --severity=warning "$scripts"/*.sh "$top"/tests/test_{scripts,install,quantize,plot}.sh "$top/.ci/run"
+    run shellcheck --severity=warning "$scripts"/*.sh "$top"/tests/test_{scripts,install,quantize,plot,sweep,slurm}.sh "$top/.ci/run"
     check "shellcheck finds nothing" exited 0
 }
 
@@ -210,6 +210,9 @@ test_setup() {
     check "then installs what is missing, and only that" [ "$(tail -n 1 "$work/apt" | sed 's/.*recommends //')" = \
         "build-essential meson ninja-build pkg-config zlib1g-dev libinih-dev libpng-dev libgsl-dev libcmocka-dev" ]
     check "and still fails when it is not there afterwards" exited 1
+    PATH=$bin run "$scripts/setup.sh" sweep
+    check "for sweeps GNU parallel and gnuplot are installed, Slurm is not" [ "$(tail -n 1 "$work/apt" | sed 's/.*libpng-dev //')" = \
+        "libgsl-dev gnuplot-nox parallel" ]
 }
 
 # A stand-in for fxsim: the first call is interrupted, nearest-even stalls.
