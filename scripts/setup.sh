@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # setup.sh [LEVEL]: finds out what is missing for LEVEL and installs it.
 #
-#   build       compiler, meson, ninja, pkg-config, zlib, inih; libpng and GSL if they can be had (the default)
+#   build       compiler, meson, ninja, pkg-config, zlib, inih; libpng, GSL and libzip if they can be had (the default)
 #   test        build, and cmocka
 #   quickstart  build, and gnuplot and the Fashion-MNIST data set
 #   sweep       build, and GNU parallel and gnuplot
-#   ci          all of the above, and clang, test oracles, shellcheck, curl, python3, Slurm
+#   ci          all of the above, and clang, test oracles, shellcheck, curl, python3, numpy, iverilog, Slurm
 #
 # On Debian and Ubuntu, as root or with sudo that asks for no password, the missing packages are installed
 # with apt-get. Everywhere else the script lists them. Exit code 1 only if something necessary is still
@@ -32,6 +32,7 @@ zlib        ; build test quickstart sweep ci ; needed ; zlib with headers       
 inih        ; build test quickstart sweep ci ; needed ; inih with headers               ; libinih-dev ; inih-devel ; libinih ; inih
 libpng      ; build test quickstart sweep ci ; PNG data sets and pictures ; libpng with headers ; libpng-dev ; libpng-devel ; libpng ; libpng
 gsl         ; build test quickstart sweep ci ; fxsim compare ; GSL with headers       ; libgsl-dev ; gsl-devel ; gsl ; gsl
+libzip      ; build test quickstart sweep ci ; weights from .npz     ; libzip with headers ; libzip-dev ; libzip-devel ; libzip ; libzip
 cmocka      ; test ci       ; the tests                     ; cmocka with headers          ; libcmocka-dev ; libcmocka-devel ; cmocka ; cmocka
 gnuplot     ; quickstart sweep ci ; the plots                     ; gnuplot                      ; gnuplot-nox ; gnuplot ; gnuplot ; gnuplot
 parallel    ; sweep ci      ; sweeps on this machine        ; GNU parallel                 ; parallel ; parallel ; parallel ; parallel
@@ -44,6 +45,8 @@ shellcheck  ; ci            ; the check of the scripts      ; shellcheck        
 curl        ; ci            ; the test of the downloads     ; curl                         ; curl ; curl ; curl ; curl
 python3     ; ci            ; the test of the downloads     ; Python 3                     ; python3 ; python3 ; python ; python
 slurm       ; ci            ; the test of Slurm job arrays  ; Slurm with its daemons, munge ; slurm-wlm munge ; slurm-slurmctld slurm-slurmd munge ; slurm-llnl munge ; -
+numpy       ; ci            ; the check of .npy files       ; NumPy                        ; python3-numpy ; python3-numpy ; python-numpy ; numpy
+iverilog    ; ci            ; the check against a hardware model ; Icarus Verilog          ; iverilog ; iverilog ; iverilog ; icarus-verilog
 '
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -70,6 +73,7 @@ have_zlib() { pkg_has zlib || compiles "$(any_compiler)" zlib.h -lz; }
 have_inih() { pkg_has inih; }
 have_libpng() { pkg_has libpng; }
 have_gsl() { pkg_has gsl; }
+have_libzip() { pkg_has libzip; }
 have_cmocka() { pkg_has cmocka; }
 have_gnuplot() { has gnuplot; }
 have_parallel() { has parallel && parallel --version 2>/dev/null </dev/null | grep -q '^GNU parallel'; }
@@ -85,6 +89,13 @@ have_shellcheck() { has shellcheck; }
 have_curl() { has curl; }
 have_python3() { has python3; }
 have_slurm() { has munged && has slurmctld && has slurmd && has sbatch; }
+have_numpy() {
+    for any_python in python3 /usr/bin/python3; do  # Debian's package serves its own python alone
+        if has "$any_python" && "$any_python" -c 'import numpy' 2>/dev/null; then return; fi
+    done
+    return 1
+}
+have_iverilog() { has iverilog; }
 
 missing() {  # prints the lines of $things that belong to the level and are not there
     while IFS=';' read -r id levels rest; do

@@ -20,7 +20,8 @@ typedef struct DumpOptions {
 
 void fx_usage_dump(FILE *out) {
     fprintf(out, "RUN: a run directory. The step is done again from the last checkpoint before it, or from the run's start; RUN is not changed.\n\n");
-    fprintf(out, "  --%-18s %s\n", "step N", "the step before which N updates are done, first 0 (default: the one behind the last checkpoint)");
+    fprintf(out, "  --%-18s %s\n", "step N", "the step before which N updates are done, first 0 (default: the one behind the last");
+    fprintf(out, "  %-20s %s\n", "", "checkpoint, of a finished run its last)");
     fprintf(out, "  --%-18s %s\n", "trace", "write every tensor of the step into the directory that --out names: batch, labels,");
     fprintf(out, "  %-20s %s\n", "", "kept weights before and after, operands, sums of the three products, masks, pool");
     fprintf(out, "  %-20s %s\n", "", "arg-max, errors, gradients, updates, the random words (a rounding to r bits takes the");
@@ -85,6 +86,8 @@ static int bring_to(FxRun *run, const char *directory, const char *step, FxError
         return -1;
     long long held[2] = {fx_checkpoint_step(path[0]), fx_checkpoint_step(path[1])}, wanted = step ? strtoll(step, NULL, 10) : held[0];
     snprintf(parent, sizeof parent, "%.4000s/parent", directory);
+    if (!step && (uint64_t)wanted == run->config.total_steps)
+        wanted--;
     if (wanted < 0)
         return fx_fail(err, FX_EXIT_CHECKPOINT, "dump: no checkpoint in %s; --step N begins at the run's start", directory);
     if ((uint64_t)wanted >= run->config.total_steps)

@@ -7,8 +7,8 @@
 // The clip of the activation that 64 inputs of 8 bits feed is 127 * 2^3, so ties lie at 4, 12, 20, ...; errors of largest magnitude
 // m are shifted by round(log2 m) - 7; weights are the signs of kept codes beyond 32, which itself is a tie to 0.
 static const FxCorner corners[] = {
-    {"activation", "sums at ties to even both ways, at and beyond the clip, below zero", "16FC-10SSE", NULL, 1, .count = 16,
-     .values = {0, 1, 3, 4, 5, 12, 20, 1012, 1016, 1017, 1020, 2540, -1, -4, -12, -1016}},
+    {"activation", "sums at ties to even both ways, at the clip, one below, one beyond, below zero", "16FC-10SSE", NULL, 1, .count = 16,
+     .values = {0, 1, 3, 4, 5, 12, 20, 1012, 1015, 1016, 1017, 2540, -1, -4, -12, -1016}},
     {"zero-input", "an image of zeros: sums, activations and the first gradient are zero", "16FC-10SSE", NULL, 1, .zero_image = true},
     {"zero-error", "outputs equal to their targets: errors and gradients are zero, nothing is updated", "10SSE", NULL, 1, .errors = true, .count = 10,
      .values = {0}},

@@ -146,7 +146,8 @@ static void add_words(Dump *d, const FxNode *node, const FxVector *like, int sit
     v.bits = fx_random_width(&random);
     v.is_signed = v.has_exponent = false;
     v.grid[0] = 0;
-    snprintf(v.site, sizeof v.site, "%s.random", fx_site((FxSite)site)->name);
+    const char *end = strrchr(like->site, '.');
+    snprintf(v.site, sizeof v.site, "%s.random%s", fx_site((FxSite)site)->name, end && !strcmp(end, ".bias") ? end : "");
     fx_random_bits(words.data, &random, element0, count, v.bits, d->run->net.work.cpu);
     add(d, &v, &words);
     free(words.data);
@@ -275,6 +276,33 @@ static void add_batch(Dump *d) {
     add(d, &v, &(FxTensor){net->batch_pixels, FX_UINT8, n * fx_shape_count(fx_shape_images(net->shape, 1)), 0});
 }
 
+// How a product is added up: "exact", "saturate:11", "float:e6m9 chunk 64 outer fp32"; what is left out is the default.
+static void print_accumulator(char *text, size_t size, const FxAccumulator *acc) {
+    char inner[FX_POLICY_TEXT], outer[FX_POLICY_TEXT], group[24] = "", chunk[FX_POLICY_TEXT + 40] = "", shift[24] = "";
+    fx_policy_print(inner, sizeof inner, &acc->inner);
+    fx_policy_print(outer, sizeof outer, &acc->outer);
+    if (acc->group != 1)
+        snprintf(group, sizeof group, " group %d", acc->group);
+    if (acc->chunk)
+        snprintf(chunk, sizeof chunk, " chunk %d outer %s", acc->chunk, outer);
+    if (acc->shift)
+        snprintf(shift, sizeof shift, " shift %d", acc->shift);
+    snprintf(text, size, "%s%s%s%s", inner, group, chunk, shift);
+}
+
+static void write_layer(const Dump *d, FILE *f, int index) {
+    const FxNode *node = fx_net_product(&d->run->net, index);
+    const FxLayerConfig *c = &fx_step_phase(&d->step)->layers[index];
+    char text[2 * FX_POLICY_TEXT + 96];
+    fprintf(f, "%s.log2_alpha,%d\n", node->name.name, node->alpha);
+    if (c->store_limit < INT64_MAX)
+        fprintf(f, "%s.store_limit,%lld\n", node->name.name, (long long)c->store_limit);
+    for (int kind = 0; kind < FX_PRODUCTS; kind++) {
+        print_accumulator(text, sizeof text, &c->accumulator[kind]);
+        fprintf(f, "%s.accumulator.%s,%s\n", node->name.name, fx_product_names[kind], text);
+    }
+}
+
 static void write_step(Dump *d) {
     const FxRun *run = d->run;
     FxScalar rate = fx_step_rate(&d->step), scale = fx_loss_scale_value(&run->loss_scale);
@@ -286,8 +314,11 @@ static void write_step(Dump *d) {
     fprintf(f, "step,%llu\nimages,%d\nrate_mantissa,%lld\nrate_exponent,%lld\nrate_unit,%s\nloss_scale_mantissa,%lld\nloss_scale_exponent,%lld\n",
             (unsigned long long)d->step.step, d->images, (long long)rate.mantissa, (long long)rate.exponent, run->config.update.lsb ? "lsb" : "value",
             (long long)scale.mantissa, (long long)scale.exponent);
+    static const char *const texts[] = {"run.loss", "input.map", "random.source"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        fprintf(f, "%s,%s\n", texts[i], fx_recipe_text(&d->run->recipe, texts[i]));
     for (int p = 0; p < run->net.product_count; p++)
-        fprintf(f, "%s.log2_alpha,%d\n", fx_net_product(&run->net, p)->name.name, fx_net_product(&run->net, p)->alpha);
+        write_layer(d, f, p);
     finish(d, f, "step.csv");
 }
 

@@ -132,6 +132,8 @@ static bool is_scheduled(const char *value) {
 static bool put_quantiser(Writer *w, char section[FX_PATH], FxRecipe *recipe, const FxKey *whole) {
     const char *part[4];
     char text[4 * FX_VALUE];
+    FxQuantiser q;
+    FxError ignored;
     for (int i = 0; i < 4; i++) {
         part[i] = fx_recipe_text(recipe, whole[1 + i].path);
         // "none" says nothing of the other parts, which a layer with a grid of its own may inherit
@@ -139,6 +141,8 @@ static bool put_quantiser(Writer *w, char section[FX_PATH], FxRecipe *recipe, co
             return false;
     }
     snprintf(text, sizeof text, "%s@%s/%s/%s", part[0], part[1], part[2], part[3]);
+    if (strcmp(part[0], "none") && !fx_quantiser_parse(&q, text, &ignored))
+        fx_quantiser_print(text, &q); // as it will be read: a part given alone stands as its user wrote it
     if (strlen(text) >= FX_VALUE)
         return false;
     put_key(w, section, whole, strcmp(part[0], "none") ? text : "none");

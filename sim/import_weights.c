@@ -64,29 +64,28 @@ static int take(void *user, const char *name, FxNpy *array, FxError *err) {
                    fx_net_product(&in->run->net, 0)->name.name);
 }
 
-// DIR/LAYER.weights.npy, or what a dump has written there. 0: neither is there.
+// DIR/LAYER.weights.npy, or what a dump has written there, whose LAYER.bias.npy is an operand of the step before. 0: not there.
 static int take_file(Import *in, const FxNode *node, bool bias, FxError *err) {
-    static const char *const names[2][2] = {{"weights", "store.after"}, {"bias", "store.after.bias"}};
-    for (int i = 0; i < 2; i++) {
-        char path[4096], name[FX_NPY_NAME];
-        unsigned char *bytes;
-        size_t size;
-        FxNpy array;
-        snprintf(path, sizeof path, "%.3900s/%s.%s.npy", in->path, node->name.name, names[bias][i]);
-        snprintf(name, sizeof name, "%s.%s", node->name.name, names[bias][0]);
-        if (access(path, F_OK))
-            continue;
-        if (fx_file_read(&bytes, &size, path, err))
-            return -1;
-        int result = fx_npy_parse(&array, bytes, size, path, err);
-        free(bytes);
-        if (result)
-            return -1;
-        result = take(in, name, &array, err);
-        free(array.tensor.data);
-        return result;
-    }
-    return 0;
+    static const char *const names[2][2] = {{"weights", "bias"}, {"store.after", "store.after.bias"}};
+    char path[4096], name[FX_NPY_NAME];
+    unsigned char *bytes;
+    size_t size;
+    FxNpy array;
+    snprintf(path, sizeof path, "%.3900s/%s.%s.npy", in->path, node->name.name, names[0][0]);
+    const bool dumped = access(path, F_OK) != 0;
+    snprintf(path, sizeof path, "%.3900s/%s.%s.npy", in->path, node->name.name, names[dumped][bias]);
+    snprintf(name, sizeof name, "%s.%s", node->name.name, names[0][bias]);
+    if (access(path, F_OK))
+        return 0;
+    if (fx_file_read(&bytes, &size, path, err))
+        return -1;
+    int result = fx_npy_parse(&array, bytes, size, path, err);
+    free(bytes);
+    if (result)
+        return -1;
+    result = take(in, name, &array, err);
+    free(array.tensor.data);
+    return result;
 }
 
 // Weights and bias of a layer as one tensor, in the type of the weights.

@@ -101,16 +101,41 @@ static void print_shape(char text[96], const FxVector *v) {
 static int write_hex(FILE *file, const FxVector *v, const FxTensor *t) {
     FxQuantiser q;
     const FxQuantiser *patterns = t->type == FX_FLOAT32 && fx_vector_patterns(v, &q) ? &q : NULL;
-    char shape[96];
+    char shape[96], exponent[32] = "";
     print_shape(shape, v);
-    fprintf(file, "// %s %s, step %llu: %s %s, %d bits%s\n", v->layer, v->site, (unsigned long long)v->step, shape, v->layout, v->bits,
-            v->is_signed ? " two's complement" : "");
+    if (v->has_exponent)
+        snprintf(exponent, sizeof exponent, ", times 2^%d", v->exponent);
+    fprintf(file, "// %s%s%s, step %llu: %s %s, %d bits%s%s%s%s\n", v->layer, v->layer[0] ? " " : "", v->site, (unsigned long long)v->step, shape,
+            v->layout, v->bits, v->is_signed ? " two's complement" : "", exponent, v->grid[0] ? ", " : "", v->grid);
     for (size_t i = 0; i < t->count; i++)
         fprintf(file, "%0*llx\n", (v->bits + 3) / 4, (unsigned long long)fx_vector_word(v, patterns, t, i));
     return ferror(file) ? -1 : 0;
 }
 
-static int crc_of(uint32_t *crc, const char *path, FxError *err) {
+// The narrowest type of .npy that holds v's words.
+static FxType narrowest(const FxVector *v) {
+    if (v->bits <= 8)
+        return v->is_signed ? FX_INT8 : FX_UINT8;
+    if (v->bits <= 16)
+        return v->is_signed ? FX_INT16 : FX_UINT16;
+    return v->bits > 32 ? FX_INT64 : v->is_signed ? FX_INT32 : FX_UINT32;
+}
+
+static int write_npy(FILE *file, const char *path, const FxVector *v, const FxTensor *t, FxError *err) {
+    FxTensor codes = {NULL, narrowest(v), t->count, t->exponent};
+    if (fx_type_is_float(t->type) || codes.type == t->type)
+        return fx_npy_write(file, path, t, v->rank, v->shape, err);
+    codes.data = malloc(t->count * fx_type_size(codes.type));
+    if (!codes.data)
+        return fx_fail_memory(err, path, t->count * fx_type_size(codes.type));
+    for (size_t i = 0; i < t->count; i++)
+        fx_tensor_set(&codes, i, fx_tensor_get(t, i));
+    int result = fx_npy_write(file, path, &codes, v->rank, v->shape, err);
+    free(codes.data);
+    return result;
+}
+
+int fx_file_crc32(uint32_t *crc, const char *path, FxError *err) {
     unsigned char *bytes;
     size_t size;
     if (fx_file_read(&bytes, &size, path, err))
@@ -129,11 +154,11 @@ int fx_vectors_add(FxVectors *v, FxVector *vector, const FxTensor *t, FxError *e
     FILE *file = fopen(path, "wb");
     if (!file)
         return fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-    int result = v->form == FX_VECTOR_NPY ? fx_npy_write(file, path, t, vector->rank, vector->shape, err)
+    int result = v->form == FX_VECTOR_NPY ? write_npy(file, path, vector, t, err)
                  : write_hex(file, vector, t) ? fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be written: %s", path, strerror(errno)) : 0;
     if (fclose(file) && result == 0)
         result = fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be written: %s", path, strerror(errno));
-    if (result || crc_of(&vector->crc32, path, err))
+    if (result || fx_file_crc32(&vector->crc32, path, err))
         return -1;
     print_shape(shape, vector);
     if (vector->has_exponent)
@@ -154,10 +179,38 @@ int fx_vectors_close(FxVectors *v, FxError *err) {
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
+// A whole number and nothing behind it.
+static bool read_number(const char *text, long long low, long long high, long long *n) {
+    char *end;
+    errno = 0;
+    *n = strtoll(text, &end, 10);
+    return !errno && end != text && !*end && !isspace((unsigned char)*text) && *n >= low && *n <= high;
+}
+
+// "8x8x1": 1 to 4 sizes from 1, together at most 2^40 elements.
+static bool read_shape(FxVector *v, const char *text) {
+    const size_t most = (size_t)1 << 40;
+    size_t elements = 1;
+    for (v->rank = 0;; text++) {
+        char *end;
+        size_t n = (size_t)strtoull(text, &end, 10);
+        if (!isdigit((unsigned char)*text) || v->rank == 4 || n == 0 || n > most / elements || (*end && *end != 'x'))
+            return false;
+        v->shape[v->rank++] = n;
+        elements *= n;
+        text = end;
+        if (!*end)
+            return true;
+    }
+}
+
 int fx_vector_parse(FxVector *v, const char *line, const char *where, FxError *err) {
     enum { CELLS = 11 };
-    char cell[CELLS][FX_QUANTISER_TEXT] = {{0}};
+    char cell[CELLS][FX_QUANTISER_TEXT] = {{0}}, *end;
     int cells = 0;
+    long long step = 0, bits = 0, sign = 0, exponent = 0;
+    FxQuantiser q;
+    FxError ignored;
     memset(v, 0, sizeof *v);
     for (const char *p = line;; p++) {
         size_t n = strcspn(p, ",");
@@ -168,29 +221,25 @@ int fx_vector_parse(FxVector *v, const char *line, const char *where, FxError *e
         if (!*p)
             break;
     }
-    char *end = cell[4];
-    for (size_t n; *end && v->rank < 4; end += *end == 'x') {
-        char *from = end;
-        n = (size_t)strtoull(from, &end, 10);
-        if (end == from || n == 0 || n > 1u << 30)
-            break;
-        v->shape[v->rank++] = n;
-    }
-    v->bits = atoi(cell[6]);
-    size_t elements = fx_vector_count(v);
-    if (cells != CELLS || *end || v->rank == 0 || elements > SIZE_MAX / 16 || v->bits < 1 || v->bits > 64 || !cell[0][0] || strchr(cell[0], '/') ||
-        strlen(cell[0]) >= sizeof v->file || strlen(cell[2]) >= sizeof v->layer || strlen(cell[3]) >= sizeof v->site)
+    if (cells != CELLS || !cell[0][0] || cell[0][0] == '.' || strchr(cell[0], '/') || strlen(cell[0]) >= sizeof v->file ||
+        strlen(cell[2]) >= sizeof v->layer || strlen(cell[3]) >= sizeof v->site || strlen(cell[5]) >= sizeof v->layout)
         return fx_fail(err, FX_EXIT_DATA, "%s: not a line of a manifest (%s)", where, fx_vector_header);
+    bool numbers = read_number(cell[1], 0, INT64_MAX, &step) && read_number(cell[6], 1, 64, &bits) && read_number(cell[7], 0, 1, &sign) &&
+                   (!cell[8][0] || read_number(cell[8], INT16_MIN, INT16_MAX, &exponent));
+    v->crc32 = (uint32_t)strtoul(cell[10], &end, 16);
+    if (!numbers || !read_shape(v, cell[4]) || strlen(cell[10]) != 8 || *end || (cell[9][0] && fx_quantiser_parse(&q, cell[9], &ignored)))
+        return fx_fail(err, FX_EXIT_DATA, "%s: step \"%.20s\", shape \"%.60s\", bits \"%.20s\", signed \"%.20s\", exponent \"%.20s\", grid \"%.60s\", "
+                       "crc32 \"%.20s\": not all as fxsim dump writes them", where, cell[1], cell[4], cell[6], cell[7], cell[8], cell[9], cell[10]);
     strcpy(v->file, cell[0]);
-    v->step = strtoull(cell[1], NULL, 10);
+    v->step = (uint64_t)step;
     strcpy(v->layer, cell[2]);
     strcpy(v->site, cell[3]);
-    snprintf(v->layout, sizeof v->layout, "%.20s", cell[5]);
-    v->is_signed = !strcmp(cell[7], "1");
+    strcpy(v->layout, cell[5]);
+    v->bits = (int)bits;
+    v->is_signed = sign;
     v->has_exponent = cell[8][0] != 0;
-    v->exponent = atoi(cell[8]);
+    v->exponent = (int)exponent;
     strcpy(v->grid, cell[9]);
-    v->crc32 = (uint32_t)strtoul(cell[10], NULL, 16);
     return 0;
 }
 
@@ -226,15 +275,23 @@ static int read_word(const char **p, uint64_t *word, bool *unknown) {
     return digits ? 0 : -1;
 }
 
-static int parse_hex(uint64_t *words, bool *unknown, const FxVector *v, const char *text, const char *path, FxError *err) {
+// Characters of a word that a message shows.
+static int shown(const char *word) {
+    size_t n = strcspn(word, " \t\r\n\f");
+    return n < 16 ? (int)n : 16;
+}
+
+// given: all false before.
+static int parse_hex(uint64_t *words, bool *unknown, bool *given, const FxVector *v, const char *text, const char *path, FxError *err) {
     size_t at = 0, seen = 0, count = fx_vector_count(v);
     uint64_t mask = v->bits < 64 ? (UINT64_C(1) << v->bits) - 1 : UINT64_MAX, word;
     bool is_unknown;
     for (const char *p = text; skip_blank(&p), *p;) {
+        const char *from = p;
         bool address = *p == '@';
         p += address;
         if (read_word(&p, &word, &is_unknown) || (address && is_unknown))
-            return fx_fail(err, FX_EXIT_DATA, "%s: element %zu: hexadecimal digits are needed, not \"%.16s\"", path, at, p);
+            return fx_fail(err, FX_EXIT_DATA, "%s: element %zu: hexadecimal digits are needed, not \"%.*s\"", path, at, shown(from), from);
         if (address) {
             at = (size_t)word;
             continue;
@@ -244,8 +301,9 @@ static int parse_hex(uint64_t *words, bool *unknown, const FxVector *v, const ch
         if (word & ~mask)
             return fx_fail(err, FX_EXIT_DATA, "%s: element %zu is %llx; the manifest says %d bits", path, at, (unsigned long long)word, v->bits);
         words[at] = word;
-        unknown[at++] = is_unknown;
-        seen++;
+        unknown[at] = is_unknown;
+        seen += !given[at];
+        given[at++] = true;
     }
     if (seen < count)
         return fx_fail(err, FX_EXIT_DATA, "%s: %zu elements; the manifest says %zu", path, seen, count);
@@ -260,7 +318,8 @@ static int parse_npy(uint64_t *words, const FxVector *v, const unsigned char *by
         return -1;
     int result = 0;
     bool same = a.tensor.count == count, patterns = a.tensor.type == FX_FLOAT32 && fx_vector_patterns(v, &q);
-    if (!same || a.tensor.type == FX_FLOAT64)
+    bool floats = v->bits == 32 && !v->is_signed && !v->has_exponent; // or integers that look so: places of images, random words
+    if (!same || a.tensor.type == FX_FLOAT64 || (a.tensor.type == FX_FLOAT32 && !patterns && !floats))
         result = fx_fail(err, FX_EXIT_DATA, "%s: %zu elements of %s; the manifest says %zu of %d bits", path, a.tensor.count, fx_type_name(a.tensor.type), count,
                          v->bits);
     uint64_t mask = v->bits < 64 ? (UINT64_C(1) << v->bits) - 1 : UINT64_MAX;
@@ -281,16 +340,22 @@ int fx_vector_read(uint64_t **words, bool **unknown, const FxVector *v, const ch
     size_t size, length = strlen(path), count = fx_vector_count(v);
     if (fx_file_read(&bytes, &size, path, err))
         return -1;
+    if (count > size && count > 1u << 24) { // an element takes a byte at least: no memory for what cannot be there
+        free(bytes);
+        return fx_fail(err, FX_EXIT_DATA, "%s: %zu bytes; the manifest says %zu elements", path, size, count);
+    }
     unsigned char *text = realloc(bytes, size + 1);
+    bool *given = calloc(count, sizeof *given);
     *words = calloc(count, sizeof **words);
     *unknown = calloc(count, sizeof **unknown);
-    int result = text && *words && *unknown ? 0 : fx_fail_memory(err, path, count * 9);
+    int result = text && given && *words && *unknown ? 0 : fx_fail_memory(err, path, count * 10);
     if (result == 0) {
         text[size] = 0;
         result = length > 4 && !strcmp(path + length - 4, ".npy") ? parse_npy(*words, v, text, size, path, err)
-                                                                  : parse_hex(*words, *unknown, v, (const char *)text, path, err);
+                                                                  : parse_hex(*words, *unknown, given, v, (const char *)text, path, err);
     }
     free(text ? text : bytes);
+    free(given);
     if (result) {
         free(*words);
         free(*unknown);

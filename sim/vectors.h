@@ -51,6 +51,9 @@ int fx_vector_parse(FxVector *vector, const char *line, const char *where, FxErr
 // stands there. The caller frees both. Errors: exit code 4.
 int fx_vector_read(uint64_t **words, bool **unknown, const FxVector *vector, const char *path, FxError *err);
 
+// zlib's CRC-32 of a file. Errors: exit code 4.
+int fx_file_crc32(uint32_t *crc, const char *path, FxError *err);
+
 // The word of element i as vectors are written.
 uint64_t fx_vector_word(const FxVector *vector, const FxQuantiser *q, const FxTensor *t, size_t i);
 // The quantiser that tells the patterns of a vector of floats; false: its words are the bits of float32 or integers.

@@ -208,11 +208,11 @@ test_setup() {
     PATH=$bin run "$scripts/setup.sh" test
     check "as root setup.sh updates the lists first" [ "$(head -n 1 "$work/apt")" = "apt-get update -q" ]
     check "then installs what is missing, and only that" [ "$(tail -n 1 "$work/apt" | sed 's/.*recommends //')" = \
-        "build-essential meson ninja-build pkg-config zlib1g-dev libinih-dev libpng-dev libgsl-dev libcmocka-dev" ]
+        "build-essential meson ninja-build pkg-config zlib1g-dev libinih-dev libpng-dev libgsl-dev libzip-dev libcmocka-dev" ]
     check "and still fails when it is not there afterwards" exited 1
     PATH=$bin run "$scripts/setup.sh" sweep
     check "for sweeps GNU parallel and gnuplot are installed, Slurm is not" [ "$(tail -n 1 "$work/apt" | sed 's/.*libpng-dev //')" = \
-        "libgsl-dev gnuplot-nox parallel" ]
+        "libgsl-dev libzip-dev gnuplot-nox parallel" ]
 }
 
 # A stand-in for fxsim: the first call is interrupted, nearest-even stalls.
