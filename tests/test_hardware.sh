@@ -6,21 +6,14 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck disable=SC2034  # cli.sh reads it
-fxsim=$(realpath "${1:?the program}")
 if ! command -v iverilog >/dev/null 2>&1 || ! command -v vvp >/dev/null 2>&1; then
     echo "SKIP: no iverilog"
     exit 77
 fi
-work=$(mktemp -d)
-# shellcheck disable=SC2034  # cli.sh reads it
-background=
-trap 'rm -rf "$work"' EXIT
-mkdir "$work/with a space"
-cd "$work/with a space"
-export LC_ALL=C OMP_WAIT_POLICY=passive
 # shellcheck source=tests/cli.sh
 . "$here/cli.sh"
+mkdir "with a space"
+cd "with a space"
 
 model=$here/hardware/fully_connected.v
 
