@@ -303,6 +303,20 @@ static void write_layer(const Dump *d, FILE *f, int index) {
     }
 }
 
+// Windows: of convolutions LAYER.kernel and so on, of pools LAYER.max-pool.kernel.
+static void write_windows(const Dump *d, FILE *f) {
+    for (int i = 0; i < d->run->net.count; i++) {
+        const FxNode *node = &d->run->net.nodes[i];
+        const FxLayer *l = &node->layer;
+        if (l->ops != &fx_conv_ops && l->ops != &fx_max_pool_ops)
+            continue;
+        char name[FX_VECTOR_NAME];
+        snprintf(name, sizeof name, "%s%s%s", node->id ? fx_net_product(&d->run->net, node->id - 1)->name.name : "image", l->ops == &fx_conv_ops ? "" : ".",
+                 l->ops == &fx_conv_ops ? "" : l->ops->name);
+        fprintf(f, "%s.kernel,%d\n%s.stride,%d\n%s.pad,%d\n", name, l->kernel, name, l->stride, name, l->pad);
+    }
+}
+
 static void write_step(Dump *d) {
     const FxRun *run = d->run;
     FxScalar rate = fx_step_rate(&d->step), scale = fx_loss_scale_value(&run->loss_scale);
@@ -314,11 +328,12 @@ static void write_step(Dump *d) {
     fprintf(f, "step,%llu\nimages,%d\nrate_mantissa,%lld\nrate_exponent,%lld\nrate_unit,%s\nloss_scale_mantissa,%lld\nloss_scale_exponent,%lld\n",
             (unsigned long long)d->step.step, d->images, (long long)rate.mantissa, (long long)rate.exponent, run->config.update.lsb ? "lsb" : "value",
             (long long)scale.mantissa, (long long)scale.exponent);
-    static const char *const texts[] = {"run.loss", "input.map", "random.source"};
+    static const char *const texts[] = {"run.loss", "input.map", "random.source", "random.lane"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         fprintf(f, "%s,%s\n", texts[i], fx_recipe_text(&d->run->recipe, texts[i]));
     for (int p = 0; p < run->net.product_count; p++)
         write_layer(d, f, p);
+    write_windows(d, f);
     finish(d, f, "step.csv");
 }
 
