@@ -66,7 +66,9 @@ case $name in
     fp8)
         recipe=fp8-mellempudi2019 by=weight.grid,error.grid kind=curves
         forward=fp16,e5m2,e4m3fn,e4m3fn backward=fp16,e5m2,e4m3fn,e5m2
-        settings=(--zip "weight.grid=$forward" --zip "activation.grid=$forward" --zip "error.grid=$backward" --zip "gradient.grid=$backward") ;;
+        settings=(--zip "weight.grid=$forward" --zip "activation.grid=$forward" --zip "error.grid=$backward" --zip "gradient.grid=$backward")
+        # the recipe's constant 10000 is for 1-5-2: errors of 1-4-3 would overflow in every step
+        options=(-s loss-scale.mode=dynamic -s loss-scale.value=1024 -s "loss-scale.growth=2 after 500s" -s loss-scale.backoff=0.5) ;;
     '') fail "a name is missing: roundings, gradient-bits, fp8; see $0 --help" 2 ;;
     *) fail "no comparison \"$name\"; known: roundings gradient-bits fp8" 2 ;;
 esac
@@ -76,8 +78,9 @@ code=0
 "$top/scripts/sweep.sh" "$recipe" --out "$out" "${settings[@]}" --seeds "$seeds" "$@" -- \
     --data "$data" --net "$net" --epochs "$epochs" ${options[@]+"${options[@]}"} || code=$?
 [ $code = 0 ] || [ $code = 3 ] || exit $code  # runs that diverged, died or stalled are results
-"$FXSIM" compare "$out" --by $by | tee "$out/table.txt"
-"$FXSIM" compare "$out" --by $by --format markdown >"$out/table.md" 2>/dev/null
+# Runs that stalled or died count with what they ended at, and are named.
+"$FXSIM" compare "$out" --by $by --include-failed | tee "$out/table.txt"
+"$FXSIM" compare "$out" --by $by --include-failed --format markdown >"$out/table.md" 2>/dev/null
 case $kind in
     curves) "$top/scripts/plot.sh" curves "$out" -o "$out/$name.png" ;;
     against) "$top/scripts/plot.sh" against $by "$out" --by recipe -o "$out/$name.png" ;;

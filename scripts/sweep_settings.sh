@@ -20,7 +20,7 @@ keys=' '
 values=()
 read_key() {  # read_key OPTION KEY=V1,V2: $key, $values
     key=${2%%=*}
-    local list=${2#*=} v seen=,
+    local list=${2#*=}
     case $2 in [A-Za-z]*.*[A-Za-z0-9]=?*) ;; *) fail "$1 \"$2\": write section.key=value,value" 2 ;; esac
     case $key in *[!A-Za-z0-9._-]*) fail "$1 \"$2\": \"$key\" is no section.key" 2 ;; esac
     case $list in *[[:cntrl:]\;]*) fail "$1 \"$2\": no line breaks and no semicolons in values" 2 ;; esac
@@ -29,13 +29,13 @@ read_key() {  # read_key OPTION KEY=V1,V2: $key, $values
     [ "$key" != run.seed ] || fail "$1 run.seed: use --seeds" 2
     keys+="$key "
     IFS=, read -r -a values <<<"$list"
-    for v in "${values[@]}"; do
-        case $seen in *",$v,"*) fail "$1 $key: the value \"$v\" stands there twice" 2 ;; esac
-        seen+=$v,
-    done
 }
 multiply() {  # multiply TEXT...: every setting with every text
-    local old=("${settings[@]}") s t
+    local old=("${settings[@]}") s t seen=,
+    for t; do
+        case $seen in *",$t,"*) fail "the setting \"$t\" stands there twice" 2 ;; esac
+        seen+=$t,
+    done
     [ $((${#old[@]} * $#)) -le $max_runs ] || fail "more than $max_runs runs" 2
     settings=()
     for s in "${old[@]}"; do for t; do settings+=("${s:+$s;}$t"); done; done

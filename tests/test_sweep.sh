@@ -64,7 +64,10 @@ test_words() {
     sweep wage --out no --grid rounding=floor; refused 2 "no section" rounding
     sweep wage --out no --grid gradient.rounding=floor,,ceil; refused 2 "an empty value" floor,,ceil
     sweep wage --out no --grid gradient.rounding=floor,; refused 2 "a comma at the end" floor,
-    sweep wage --out no --grid gradient.rounding=floor,floor; refused 2 "a value twice" '"floor"'
+    sweep wage --out no --grid gradient.rounding=floor,floor; refused 2 "a value twice" '"gradient.rounding=floor"'
+    sweep wage --out no --zip error.grid=fixed8,fixed6,fixed6 --zip activation.grid=fixed8,fixed8,fixed6 --dry-run
+    check "--zip: a value of one key may stand there twice" [ "$code $(grep -c '^.*fxsim.* train' out)" = "0 3" ]
+    sweep wage --out no --zip error.grid=fixed8,fixed8 --zip activation.grid=fixed6,fixed6; refused 2 "a --zip setting twice" fixed6
     sweep wage --out no --grid $'gradient.rounding=floor\nceil'; refused 2 "a value of two lines" 'line break'
     sweep wage --out no --grid 'gradient.rounding=a;b'; refused 2 "a semicolon" semicolon
     sweep wage --out no --grid run.batch=1,2 --zip run.batch=3,4; refused 2 "a key twice" run.batch
