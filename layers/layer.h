@@ -51,6 +51,7 @@ struct FxLayer {
     const FxRandom *random;              // of the accumulators of float sums, and of dropout
     FxAccumulator accumulator[FX_PRODUCTS];
     uint64_t max_product[FX_PRODUCTS];   // largest magnitude of one product
+    uint64_t bias_terms;                 // as many largest forward products as a bias of integers may add up to
     FxTensor saved;                      // pool: place of the winner in its window, uint8; relu: 1 where x > 0, uint8
     bool in_place;                       // y may be x
     uint64_t first_word;                 // dropout: element whose word is the first; a second one behind a product: 2^40

@@ -44,7 +44,7 @@ static void print_index(char text[96], const FxVector *v, size_t i) {
     }
 }
 
-// 1: they differ, and *first is said if it is still wanted.
+// 1: they differ. The first difference of all is told: then *said.
 static int compare(const FxVector *v, const char *expected_path, const char *found_path, bool *said, FxError *err) {
     uint64_t *expected, *found;
     bool *expected_unknown, *unknown;

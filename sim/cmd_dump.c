@@ -1,4 +1,4 @@
-// fxsim dump: what a run holds, for other programs; fxsim check: what they made of it against it.
+// fxsim dump: one step of a run, for other programs; fxsim check (cmd_check.c) reads what they made of it.
 #include "sim/command.h"
 
 #include "sim/checkpoint_file.h"

@@ -115,7 +115,7 @@ static int read_value(FxComparison *c, int i, const FxCompareOptions *o, FxError
     if (isnan(x) && *cell)
         return fx_fail(err, FX_EXIT_USAGE, "--metric %s: \"%.40s\" in %s/log.csv is no number", o->column, cell, run->path);
     if (isnan(x))
-        fx_compare_warn("%s: %s is empty in its last row: not in the mean", run->path, o->column);
+        fx_compare_warn("%s: %s is empty in its %s row: not in the mean", run->path, o->column, o->best_val ? "best" : "last");
     c->runs[i].value = c->percent ? 100 * x : x;
     return 0;
 }
@@ -236,6 +236,8 @@ int fx_compare(FxComparison *c, const FxCompareOptions *o, FxError *err) {
         return fx_fail_memory(err, "compare", bytes);
     if (group_runs(c, o, err) || drop_twins(c, err))
         return -1;
+    if (c->group_count == 0)
+        return fx_fail(err, FX_EXIT_USAGE, "compare: no run in %s; a run's directory, or a sweep's with sweep.csv, is needed", c->logs.run[0].path);
     for (int i = 0; i < c->logs.count; i++)
         if (c->runs[i].group >= 0 && judge_run(c, i, o, err))
             return -1;

@@ -33,19 +33,23 @@ const FxCorner *fx_corner(int i) {
     return i >= 0 && i < CORNERS ? &corners[i] : NULL;
 }
 
+static int large_then_binary(int i) {
+    return i < LARGE ? 127 : i < LARGE + 7 ? 64 >> (i - LARGE) : 0;
+}
+
 static int input_code(const FxCorner *c, int i) {
     if (c->zero_image)
         return 0;
     if (c->constant_image)
         return 100;
-    return i < LARGE ? 127 : i < LARGE + 7 ? 64 >> (i - LARGE) : 0;
+    return large_then_binary(i);
 }
 
 // Signs of the weights into output o, so that they add up to `sum`: as many 127s as fit, the rest in binary.
 static void plant_sum(const FxTensor *store, size_t outputs, size_t o, int sum) {
     int rest = sum < 0 ? -sum : sum, sign = sum < 0 ? -PLUS : PLUS;
     for (int i = 0; i < INPUTS; i++) {
-        int code = i < LARGE ? 127 : i < LARGE + 7 ? 64 >> (i - LARGE) : 0, takes = code && rest >= code;
+        int code = large_then_binary(i), takes = code && rest >= code;
         rest -= takes ? code : 0;
         fx_tensor_set(store, (size_t)i * outputs + o, takes ? sign : 0);
     }

@@ -62,6 +62,7 @@ static int cut_into_cells(FxCsv *csv, size_t size, const char *path, FxError *er
         return 0;
     char *line = csv->text, *end = strchr(line, '\n');
     *end = 0;
+    line[strcspn(line, "\r")] = 0; // as split does, so that both count the same cells
     int columns = count(line, ',') + 1;
     size_t bytes = (size_t)lines * (size_t)columns * sizeof *csv->cells;
     csv->cells = malloc(bytes);

@@ -88,6 +88,21 @@ static void weight_shape(FxVector *v, const FxLayer *l) {
         set_shape(v, "kh.kw.ci.co", 4, (const int[]){l->kernel, l->kernel, l->image.c, l->out.c});
 }
 
+// Errors behind overlapping windows are sums of codes: where they are no codes, a vector of the carrier's numbers.
+static void widen_for_sums(FxVector *v, const FxGrid *grid, const FxTensor *t) {
+    FxQuantiser q;
+    bool patterns = t->type == FX_FLOAT32 && fx_vector_patterns(v, &q), codes = true;
+    for (size_t i = 0; i < t->count && codes; i++)
+        if (t->type == FX_FLOAT32)
+            codes = !patterns || fx_vector_is_exact(v, &q, t, i);
+        else
+            codes = fx_tensor_get(t, i) <= fx_grid_high(grid) && fx_tensor_get(t, i) >= fx_grid_low(grid);
+    if (!codes)
+        v->bits = 8 * (int)fx_type_size(t->type);
+    if (!codes && t->type == FX_FLOAT32)
+        v->has_exponent = false;
+}
+
 // Bits, sign, exponent and grid of what a site has rounded.
 static void describe_site(FxVector *v, const FxNode *node, const FxSiteConfig *site, int number, const FxTensor *t) {
     const FxGrid *grid = &site->q.grid;
@@ -98,10 +113,8 @@ static void describe_site(FxVector *v, const FxNode *node, const FxSiteConfig *s
     v->has_exponent = t->type != FX_FLOAT32 || patterns;
     v->exponent = t->type != FX_FLOAT32 ? t->exponent : patterns ? (int)node->site[number].exponent : 0;
     v->bits = t->type == FX_FLOAT32 && !patterns ? 32 : grid->bits;
-    if (t->type != FX_FLOAT32 && 8 * (int)fx_type_size(t->type) > v->bits && (number == FX_SITE_ERROR || number == FX_SITE_ERROR_GRAD))
-        for (size_t i = 0; i < t->count; i++) // errors of overlapping windows are added
-            if (fx_tensor_get(t, i) > fx_grid_high(grid) || fx_tensor_get(t, i) < fx_grid_low(grid))
-                v->bits = 8 * (int)fx_type_size(t->type);
+    if (8 * (int)fx_type_size(t->type) > v->bits && (number == FX_SITE_ERROR || number == FX_SITE_ERROR_GRAD))
+        widen_for_sums(v, grid, t);
 }
 
 static void describe_number(FxVector *v, const FxTensor *t, int bits, bool is_signed) {
@@ -121,10 +134,10 @@ static int sum_bits(const Dump *d, const FxNode *product, FxProductKind kind) {
 
 // The bits of outputs minus targets. Losses that declare an exponent of their own have the carrier's.
 static int loss_bits(const Dump *d, const FxNode *node, const FxTensor *t) {
-    const FxNet *net = &d->run->net;
-    const FxSiteConfig *logits = &d->step.config->phases[0].layers[net->product_count - 1].site[FX_SITE_LOGITS];
-    int outputs = logits->on ? logits->q.grid.bits : sum_bits(d, node, FX_FORWARD), target = 2 - t->exponent;
-    if (fx_loss_rule(net->loss)->has_exponent)
+    const FxSiteConfig *logits = &fx_step_phase(&d->step)->layers[node->id - 1].site[FX_SITE_LOGITS];
+    const int scale = d->step.loss_scale.mantissa ? d->step.loss_scale.exponent + 14 : 0; // in the exponent, not in the codes
+    int outputs = logits->on ? logits->q.grid.bits : sum_bits(d, node, FX_FORWARD), target = 2 - (t->exponent - scale);
+    if (fx_loss_rule(d->run->net.loss)->has_exponent)
         return 8 * (int)fx_type_size(t->type);
     return (outputs > target ? outputs : target) + 1;
 }
@@ -192,6 +205,8 @@ static void add_line(Dump *d, const FxNode *node, int line, const FxTensor *t) {
     part = (FxTensor){fx_tensor_at(t, l->weights), t->type, t->count - l->weights, t->exponent};
     set_shape(&v, "co", 1, (const int[]){l->out.c});
     strcat(v.site, ".bias");
+    if (site == SUMS && part.type != FX_FLOAT32) // sums of errors, which no accumulator cuts
+        v.bits = fx_product_bits(l, tensors[line].kind);
     add(d, &v, &part);
     if (draws)
         add_words(d, product, &v, site, l->weights, part.count);
@@ -203,6 +218,7 @@ static void add_map(Dump *d, const FxNode *node, const char *what, const FxTenso
     const FxNode *product = node->id ? fx_net_product(&d->run->net, node->id - 1) : NULL;
     const FxSiteConfig *input = &fx_step_phase(&d->step)->layers[0].site[FX_SITE_INPUT];
     FxVector v = {0};
+    assert(!strcmp(what, l->ops->name) || (l->ops->saved && !strcmp(what, l->ops->saved))); // else tensors[] lacks it
     snprintf(v.layer, sizeof v.layer, "%s", product ? product->name.name : "image");
     snprintf(v.site, sizeof v.site, "%s", what);
     data_shape(&v, l->out, d->images);
@@ -319,7 +335,7 @@ static void write_windows(const Dump *d, FILE *f) {
 
 static void write_step(Dump *d) {
     const FxRun *run = d->run;
-    FxScalar rate = fx_step_rate(&d->step), scale = fx_loss_scale_value(&run->loss_scale);
+    FxScalar rate = fx_step_rate(&d->step), scale = d->step.loss_scale;
     FILE *f = beside(d, "step.csv");
     if (!f)
         return;
@@ -374,7 +390,7 @@ static size_t largest_store(const FxNet *net) {
 int fx_dump_step(FxRun *run, const FxSink *sink, const char *directory, FxError *err) {
     Dump d = {.run = run, .sink = sink, .directory = directory, .err = err, .update = {.type = FX_INT64}};
     const FxTrace trace = {told, &d};
-    d.step = (FxStep){.net = &run->net, .config = &run->config, .step = run->step};
+    d.step = (FxStep){.net = &run->net, .config = &run->config, .step = run->step, .loss_scale = fx_loss_scale_value(&run->loss_scale)};
     d.update.data = malloc(8 * largest_store(&run->net));
     if (!d.update.data)
         return fx_fail_memory(err, "update", 8 * largest_store(&run->net));

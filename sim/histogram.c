@@ -1,5 +1,6 @@
 #include "sim/histogram.h"
 
+#include "formats/explain.h"
 #include "sim/command.h"
 #include "sim/dump_step.h"
 #include "sim/picture.h"
@@ -36,24 +37,21 @@ static int by_word(const void *a, const void *b) {
     return x->word < y->word ? -1 : x->word > y->word;
 }
 
-// All finite codes of the grid, each with its value.
+// The grid's codes of numbers, each with its value.
 static int list_codes(Histogram *h, const FxQuantiser *q, FxError *err) {
-    int bits = h->vector.bits, used = 0;
+    const FxCodes all = fx_codes_all(&q->grid);
+    const int bits = h->vector.bits;
+    int used = 0;
     h->bins = calloc((size_t)1 << bits, sizeof *h->bins);
     if (!h->bins)
         return fx_fail_memory(err, "histogram", ((unsigned long long)1 << bits) * sizeof *h->bins);
-    for (uint64_t word = 0; word < UINT64_C(1) << bits; word++) {
-        int64_t code = (int64_t)word;
-        if (!q->grid.kind->has_patterns) {
-            code = h->vector.is_signed && word >> (bits - 1) ? (int64_t)(word | ~((UINT64_C(1) << bits) - 1)) : (int64_t)word;
-            if (fx_grid_is_fixed(&q->grid) && (code < fx_grid_low(&q->grid) || code > fx_grid_high(&q->grid)))
-                continue;
-        }
-        FxNumber value = fx_grid_is_fixed(&q->grid) ? fx_number_int(code, 0) : q->grid.kind->decode(&q->grid, code, 0);
-        if (value.class_of != FX_FINITE)
+    for (int64_t code = all.first; code <= all.last; code++) {
+        FxCodeClass class_of = fx_code_class(&q->grid, code);
+        if (class_of == FX_CODE_INF || class_of == FX_CODE_NAN || class_of == FX_CODE_UNUSED)
             continue;
+        FxNumber value = fx_grid_is_fixed(&q->grid) ? fx_number_int(code, 0) : q->grid.kind->decode(&q->grid, code, 0);
         value.exponent += h->vector.exponent;
-        h->bins[used++] = (Bin){word, 0, value};
+        h->bins[used++] = (Bin){(uint64_t)code & ((UINT64_C(1) << bits) - 1), 0, value};
     }
     h->count = used;
     qsort(h->bins, (size_t)used, sizeof *h->bins, by_word);

@@ -88,6 +88,13 @@ static int take_file(Import *in, const FxNode *node, bool bias, FxError *err) {
     return result;
 }
 
+// An element of the kept array that cannot be: what is wrong with it, in the words of the array that it came from.
+static int refuse(const Import *in, const FxNode *node, size_t i, const char *why, FxError *err) {
+    const bool bias = i >= node->layer.weights;
+    return fx_fail(err, FX_EXIT_DATA, "%s: %s.%s: element %zu is %s", in->path, node->name.name, bias ? "bias" : "weights",
+                   bias ? i - node->layer.weights : i, why);
+}
+
 // Weights and bias of a layer as one tensor, in the type of the weights.
 static int adopt(Import *in, int layer, FxError *err) {
     FxRun *run = in->run;
@@ -113,13 +120,14 @@ static int adopt(Import *in, int layer, FxError *err) {
     int result = 0;
     for (size_t i = 0; !floats && result == 0 && i < all.count; i++) {
         int64_t code = fx_tensor_get(&all, i), low = c->store_limit < fx_grid_high(&store->grid) ? -c->store_limit : fx_grid_low(&store->grid);
+        char why[80];
+        snprintf(why, sizeof why, "the code %lld, beyond the store's clip or grid", (long long)code);
         if (code < low || code > c->store_limit)
-            result = fx_fail(err, FX_EXIT_DATA, "%s: %s.weights: element %zu is the code %lld, beyond the store's clip or grid", in->path, node->name.name, i,
-                             (long long)code);
+            result = refuse(in, node, i, why, err);
     }
     for (size_t i = 0; floats && result == 0 && i < all.count; i++)
         if (fx_number_at(all.data, all.type, i, 0).class_of != FX_FINITE)
-            result = fx_fail(err, FX_EXIT_DATA, "%s: %s.weights: element %zu is not finite", in->path, node->name.name, i);
+            result = refuse(in, node, i, "not finite", err);
     if (result == 0)
         fx_net_adopt(&run->net, &run->config, &run->config.phases[0], layer, FX_SITE_STORE, &all);
     free(all.data);

@@ -28,7 +28,8 @@ size_t fx_product_terms(const FxLayer *l, FxProductKind kind) {
 
 int fx_product_bits(const FxLayer *l, FxProductKind kind) {
     int bits = 1; // the sign
-    for (unsigned __int128 x = (unsigned __int128)fx_product_terms(l, kind) * l->max_product[kind]; x; x >>= 1)
+    uint64_t terms = fx_product_terms(l, kind) + (kind == FX_FORWARD ? l->bias_terms : 0);
+    for (unsigned __int128 x = (unsigned __int128)terms * l->max_product[kind]; x; x >>= 1)
         bits++;
     return bits;
 }
@@ -166,17 +167,17 @@ static uint64_t most_of(const Planner *p, int index, FxSite site, uint64_t max_e
 int fx_plan_sums(const Planner *p, int index, uint64_t max_error, FxType sums[FX_PRODUCTS]) {
     FxNode *node = fx_net_product(p->net, index);
     FxLayer *l = &node->layer;
-    size_t taps = (size_t)l->kernel * (size_t)l->kernel, positions = (size_t)l->out.n * (size_t)l->out.h * (size_t)l->out.w;
-    size_t k[FX_PRODUCTS] = {l->fan_in, taps * (size_t)l->out.c, positions};
+    size_t k[FX_PRODUCTS];
     for (int kind = 0; kind < FX_PRODUCTS; kind++) {
         FxProductKind product = (FxProductKind)kind;
         uint64_t left = most_of(p, index, fx_left_site(p->config, index, product), max_error), addends = 0, unit = 0;
         bool biased = p->config->bias && !fx_product_is_float(p->config, index, FX_FORWARD);
+        k[kind] = fx_product_terms(l, product);
         l->max_product[kind] = left * most_of(p, index, fx_right_site(p->config, index, product), max_error);
         if (biased && kind != FX_ERROR && plan_bias(p, index, &addends, &unit))
             return -1;
         if (biased && kind == FX_FORWARD)
-            k[kind] += addends;
+            k[kind] += l->bias_terms = addends;
         if (biased && kind == FX_GRADIENT && unit > left)
             l->max_product[kind] = l->max_product[kind] / left * unit;
         sums[kind] = FX_INT32;

@@ -17,7 +17,7 @@ typedef struct FxOperands {
 
 FxOperands fx_operands(const FxNode *node, FxProductKind kind);
 
-// Products that one sum adds up; of integers, the bits with sign that the largest exact sum needs.
+// Products that one sum adds up; of integers, the bits with sign that the largest exact sum needs, a bias included.
 size_t fx_product_terms(const FxLayer *layer, FxProductKind kind);
 int fx_product_bits(const FxLayer *layer, FxProductKind kind);
 

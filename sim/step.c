@@ -176,7 +176,7 @@ static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
     const FxLossRule *rule = fx_loss_rule(net->loss);
     FxScalar scale = s->loss_scale.mantissa ? s->loss_scale : (FxScalar){1 << 14, -14};
     FxTensor out = *sums;
-    if (net->logits.data) {
+    if (layer_config(s, node)->site[FX_SITE_LOGITS].on) {
         bool clip = layer_config(s, node)->site[FX_SITE_LOGITS].clip && e;
         FxSource source = {.x = sums, .pass = clip ? net->logits_pass.data : NULL};
         out = net->logits;

@@ -35,7 +35,17 @@ uint64_t fx_vector_word(const FxVector *v, const FxQuantiser *q, const FxTensor 
     FxRoundArg arg = fx_round_arg(&q->rounding, 32);
     FxNumber x = fx_number_at(t->data, t->type, i, 0);
     x.exponent -= v->exponent;
-    return (uint64_t)fx_encode(q, x, &(FxEncodeArg){.arg = &arg}).code & mask; // it lies on the grid: nothing is rounded
+    return (uint64_t)fx_encode(q, x, &(FxEncodeArg){.arg = &arg}).code & mask; // what fx_vector_is_exact is not rounded
+}
+
+bool fx_vector_is_exact(const FxVector *v, const FxQuantiser *q, const FxTensor *t, size_t i) {
+    FxNumber x = fx_number_at(t->data, t->type, i, 0), code = q->grid.kind->decode(&q->grid, (int64_t)fx_vector_word(v, q, t, i), 0);
+    code.exponent += v->exponent;
+    if (x.class_of != code.class_of || x.class_of == FX_NAN)
+        return x.class_of == code.class_of;
+    if (x.class_of == FX_FINITE && x.magnitude == 0)
+        return code.magnitude == 0;
+    return x.negative == code.negative && (x.class_of != FX_FINITE || fx_number_compare(x, code) == 0);
 }
 
 // ---- writing --------------------------------------------------------------------------------------------------------
@@ -325,6 +335,10 @@ static int parse_npy(uint64_t *words, const FxVector *v, const unsigned char *by
     uint64_t mask = v->bits < 64 ? (UINT64_C(1) << v->bits) - 1 : UINT64_MAX;
     for (size_t i = 0; result == 0 && i < count; i++) {
         words[i] = fx_vector_word(v, patterns ? &q : NULL, &a.tensor, i);
+        if (patterns && !fx_vector_is_exact(v, &q, &a.tensor, i)) {
+            result = fx_fail(err, FX_EXIT_DATA, "%s: element %zu is %.9g, which %s has not", path, i, (double)((const float *)a.tensor.data)[i], v->grid);
+            break;
+        }
         int64_t whole = a.tensor.type < FX_FLOAT32 ? fx_tensor_get(&a.tensor, i) : 0;
         uint64_t kept = words[i], sign = v->is_signed && v->bits < 64 && kept >> (v->bits - 1) ? ~mask : 0;
         if (a.tensor.type < FX_FLOAT32 && (uint64_t)whole != (kept | sign))

@@ -56,6 +56,8 @@ int fx_file_crc32(uint32_t *crc, const char *path, FxError *err);
 
 // The word of element i as vectors are written.
 uint64_t fx_vector_word(const FxVector *vector, const FxQuantiser *q, const FxTensor *t, size_t i);
+// Whether the word of element i of a float tensor, whose patterns q tells, is its value, and not that of a neighbour on the grid.
+bool fx_vector_is_exact(const FxVector *vector, const FxQuantiser *q, const FxTensor *t, size_t i);
 // The quantiser that tells the patterns of a vector of floats; false: its words are the bits of float32 or integers.
 bool fx_vector_patterns(const FxVector *vector, FxQuantiser *q);
 

@@ -20,7 +20,7 @@ NET = "4C3-MP2-16FC-10SSE"
 def kind_and_size(row):
     """The dtype that a line of the manifest asks for: the narrowest integers, or float32."""
     if FLOATS.match(row["grid"]) or (row["bits"] == "32" and row["signed"] == "0" and row["site"] not in WORDS and
-                                                              not row["site"].endswith(".random")):
+                                                              ".random" not in row["site"]):
         return "f4"
     size = next(s for s in (1, 2, 4, 8) if 8 * s >= int(row["bits"]))
     return ("i" if row["signed"] == "1" else "u") + str(size)
@@ -81,6 +81,40 @@ def test_files():
         check_files(d)
         if recipe != "hfp8":  # its grids are not NumPy's
             check_hex(d, dump("files-" + recipe, recipe + ".hex", 2, "hex"))
+
+
+def test_widths():
+    """Numbers that an accumulator, the logits' format or a loss scale say nothing of: they fit the bits of their lines too."""
+    def both(name, step):
+        d = dump(name, f"{name}.npy{step}", step)
+        check_files(d)
+        check_hex(d, dump(name, f"{name}.hex{step}", step, "hex"))
+        return d
+
+    train("wrapped-bias", "gupta2015", "--net", "4C3-MP2-8FC-10", "--max-steps", 4, "-s", "run.bias=yes", "-s", "bias.q=fixed16f12",
+          "-s", "accumulator.kind=wrap:20")
+    d = both("wrapped-bias", 2)
+    check("a bias' gradient is not cut", np.abs(d["fc3.sum.gradient.bias"]).max() >= 1 << 19)
+    train("scaled-loss", "gupta2015", "--net", "8FC-10SSE", "--max-steps", 4, "-s", "accumulator.forward.kind=wrap:8", "-s", "loss-scale.mode=constant",
+          "-s", "loss-scale.value=1024")
+    both("scaled-loss", 2)
+
+    train("overlap", "fp32", "--net", "4C3-MP3s1-8FC-10", "--max-steps", 4, "-s", "error.q=e5m2")
+    d = both("overlap", 2)
+    check("errors that windows have added up are no codes", d.rows["conv1.error"]["bits"] == "32" and d.rows["fc3.error"]["bits"] == "8")
+
+    os.mkdir("large")
+    for name, shape, code in (("fc1.weights", (64, 1), 64), ("fc1.bias", (1,), 64), ("fc2.weights", (1, 10), 64), ("fc2.bias", (10,), 64)):
+        np.save(f"large/{name}.npy", np.full(shape, code, np.int8))
+    train("large-bias", "wage", "--net", "1FC-10SSE", "--max-steps", 2, "--weights", "large", "-s", "update.rate=8", "-s", "run.bias=yes",
+          "-s", "bias.q=fixed8f7")
+    both("large-bias", 0)
+    os.mkdir("ones")
+    np.save("ones/fc1.weights.npy", np.full((64, 10), 64, np.int8))
+    for name, later in (("wider-logits", "fixed16f0"), ("no-logits", "none")):
+        train(name, "wage", "--net", "10SSE", "--max-steps", 3, "--weights", "ones", "-s", "update.rate=8", "-s", f"logits.q=fixed2f0 {later}@1s")
+        for step in (0, 1):
+            both(name, step)
 
 
 # ---- the recorded step -----------------------------------------------------------------------------------------------
@@ -208,6 +242,10 @@ def test_histograms():
         check_histogram("golden", Dump("golden3"), name)
     for name in ("fc2.activation", "fc2.error", "conv1.store.after"):
         check_histogram("files-fp8-mellempudi2019", Dump("fp8-mellempudi2019.npy"), name)
+    for grid, codes in (("ternary", {"0x3", "0x0", "0x1"}), ("binary", {"0x3", "0x1"})):
+        train(grid, "fp32", "--net", "8FC-10", "--max-steps", 2, "-s", f"weight.q={grid}")
+        good("dump", grid, "--step", 1, "--histogram", "fc1.weight", "--out", "h.csv")
+        check(f"{grid}: codes that are none are not listed", {line["code"] for line in rows("h.csv")} == codes, str(rows("h.csv")))
     code, _, err = run("dump", "golden", "--histogram", "fc2.sum.forward", "--out", "x.csv")
     check("a histogram of sums is refused", code == 2 and "made by no quantiser" in err and not os.path.exists("x.csv"), err)
     code, _, err = run("dump", "golden", "--step", 1, "--histogram", "fc9.weight", "--out", "x.csv")
@@ -334,6 +372,7 @@ def test_weights():
 
 
 test_files()
+test_widths()
 test_golden()
 test_starts()
 test_histograms()

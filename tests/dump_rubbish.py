@@ -104,6 +104,10 @@ def test_arrays():
     weights("no bias where there is one", directory(), "bias is not there", recipe=["fp32", *WAGE[1:-2], "-s", "run.bias=yes"])
     weights("bias and weights of two types", bias("fc1", 8, "fc2", 10, kind=np.float32), "two types",
           recipe=["fp32", *WAGE[1:-2], "-s", "run.bias=yes"])
+    directory()
+    write("d/fc1.bias.npy", npy(np.zeros(8)))
+    write("d/fc2.bias.npy", npy(np.array([0.0] * 9 + [np.nan])))
+    weights("a bias that is NaN", "d", "fc2.bias: element 9 is not finite", recipe=["fp32", *WAGE[1:-2], "-s", "run.bias=yes"])
     weights("a directory of nothing", empty(), "fc1.weights")
     weights("no such path", "nowhere", "nowhere")
     weights("a weight that is a directory", nested(), "fc2.weights")
@@ -243,6 +247,13 @@ def test_hex():
     fails("a .npy of OUT of another kind", run("check", "vec", "--against", "empty"), 4, "", "float64")
     write("empty/fc2.weight.npy", npy(np.zeros((8, 10), np.float32)))
     fails("a .npy of OUT of floats where integers stand", run("check", "vec", "--against", "empty"), 4, "", "float32")
+    train("floats", "fp32", *WAGE[1:7], "-s", "weight.q=e4m3fn")
+    own = dump("floats", "vec-floats", 1)["fc2.weight"]
+    for sentence, factor in (("between two codes", 1.001), ("beyond the grid", 1e30)):
+        a = own.copy()
+        a.flat[np.abs(own).argmax()] *= factor
+        write("empty/fc2.weight.npy", npy(a))
+        fails(f"a .npy of OUT with a value {sentence}", run("check", "vec-floats", "--against", "empty"), 4, "", "which e4m3fn")
 
 
 def test_manifest():

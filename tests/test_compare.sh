@@ -259,7 +259,10 @@ test_words() {
     compare a-s1 --by gradient.rounding --reference nearest; bad 2 "an unknown reference" nearest floor
     compare a-s1 --by recipe --quick; bad 2 "an unknown option" --quick
     compare nowhere --by recipe; bad 2 "no such run" nowhere
+    mkdir cr && awk 'NR == 1 { print $0 "\r,more" } NR > 1 { print $0 ",more" }' a-s1/log.csv >cr/log.csv
+    compare cr --by recipe; bad 1 "a CR in the header" 'cr/log.csv:2: 18 cells; its header has 17'
     compare a-s1/log.csv --by recipe; bad 2 "a file for a run" a-s1/log.csv
+    mkdir none; compare none --by recipe; bad 2 "a directory that is no run" none sweep.csv
     compare '' --by recipe; bad 2 "an empty path"
     fx compare --help; good "--help"
     check "names the formula" grep -qF 't_{0.975,n-1}' out
