@@ -1,6 +1,8 @@
 // What differs between runs that are compared, beside the seed and the keys of --by.
 #include "sim/compare.h"
 
+#include "layers/layer.h"
+
 #include <string.h>
 
 // Names, each once, the first few written out.
@@ -27,6 +29,17 @@ static bool starts(const char *text, const char *start, size_t n) { // and goes 
     return strlen(text) > n && !strncmp(text, start, n);
 }
 
+// accumulator.error.kind is not what the column acc_forward shows.
+static bool is_of_other_product(const char *column, const char *path) {
+    char start[40];
+    for (int kind = 0; kind < FX_PRODUCTS; kind++) {
+        snprintf(start, sizeof start, "accumulator.%s.", fx_product_names[kind]);
+        if (!strncmp(path, start, strlen(start)))
+            return !strncmp(column, "acc_", 4) && strcmp(column + 4, fx_product_names[kind]);
+    }
+    return false;
+}
+
 // Whether a key of --by says of this key of a recipe that it may differ.
 static bool is_named(const char *by, const char *layer, const char *path) {
     static const char *const columns[][2] = {{"rate", "update.rate"}, {"loss_scale", "loss-scale."}, {"acc_forward", "accumulator."},
@@ -41,7 +54,7 @@ static bool is_named(const char *by, const char *layer, const char *path) {
     if (!strchr(by, '.') && starts(path, by, n) && path[n] == '.') // a column of a site
         return true;
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
-        if (!strcmp(by, columns[i][0]) && !strncmp(path, columns[i][1], strlen(columns[i][1])))
+        if (!strcmp(by, columns[i][0]) && !strncmp(path, columns[i][1], strlen(columns[i][1])) && !is_of_other_product(by, path))
             return true;
     return false;
 }

@@ -178,7 +178,12 @@ static int plan_map(const Planner *p, int i) {
         return fx_fail(p->err, FX_EXIT_USAGE, "%s before the first product", node->layer.ops->name);
     for (int j = net->products[node->id ? node->id - 1 : 0]; node->layer.ops == &fx_dropout_ops && j < i; j++)
         node->layer.first_word += net->nodes[j].layer.ops == &fx_dropout_ops ? UINT64_C(1) << 40 : 0;
-    if (node->layer.ops == &fx_dropout_ops && type != FX_FLOAT32) {
+    const FxNode *owner = node->id ? fx_net_product(net, node->id - 1) : NULL;
+    const bool floats = type == FX_FLOAT32;
+    if (node->layer.ops == &fx_dropout_ops && ((owner->e.type == FX_FLOAT32) != floats || (owner->e_grad.count && (owner->e_grad.type == FX_FLOAT32) != floats)))
+        return fx_fail(p->err, FX_EXIT_USAGE, "DO%d behind %s: sums of %s and errors of %s; dropout wants both to be integers or both floats", node->layer.kernel,
+                       owner->name.name, floats ? "floats" : "integers", floats ? "integers" : "floats");
+    if (node->layer.ops == &fx_dropout_ops && !floats) {
         node->layer.gain = 1;
         if (node->layer.kernel != 50)
             return fx_fail(p->err, FX_EXIT_USAGE, "DO%d: dropout of integers is DO50, whose factor is a power of two", node->layer.kernel);

@@ -184,6 +184,10 @@ int fx_plan_sums(const Planner *p, int index, uint64_t max_error, FxType sums[FX
         if (is_made(p, index, product) && plan_product_sums(p, index, product, k[kind], &sums[kind]))
             return -1;
     }
+    FxSite error = fx_right_site(p->config, index, FX_GRADIENT);
+    if (p->config->bias && sums[FX_GRADIENT] == FX_FLOAT32 && fx_carrier(p->config, index, error, NULL) != FX_FLOAT32)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: %s holds integers while the gradient is float32; give it a float format", layer_name(p, index),
+                       fx_site(error)->name);
     if (p->config->bias && (sums[FX_FORWARD] == FX_FLOAT32) != (sums[FX_GRADIENT] == FX_FLOAT32))
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: the forward and the gradient product must both add up integers or both floats",
                        node->name.name);

@@ -116,6 +116,8 @@ int fx_npy_parse(FxNpy *a, const unsigned char *bytes, size_t size, const char *
 
 int fx_file_read(unsigned char **bytes, size_t *size, const char *path, FxError *err) {
     struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // not opened: a pipe would wait for its writer
+        return fx_fail(err, FX_EXIT_DATA, "%s: not a file", path);
     FILE *file = fopen(path, "rb");
     if (!file || fstat(fileno(file), &st) || !S_ISREG(st.st_mode)) {
         fx_fail(err, FX_EXIT_DATA, "%s: %s", path, file ? "not a file" : strerror(errno));

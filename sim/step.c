@@ -176,7 +176,7 @@ static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
     const FxLossRule *rule = fx_loss_rule(net->loss);
     FxScalar scale = s->loss_scale.mantissa ? s->loss_scale : (FxScalar){1 << 14, -14};
     FxTensor out = *sums;
-    if (layer_config(s, node)->site[FX_SITE_LOGITS].on) {
+    if (layer_config(s, node)->site[FX_SITE_LOGITS].on || (net->logits.data && net->logits.type == FX_FLOAT32)) { // a float loss reads floats
         bool clip = layer_config(s, node)->site[FX_SITE_LOGITS].clip && e;
         FxSource source = {.x = sums, .pass = clip ? net->logits_pass.data : NULL};
         out = net->logits;

@@ -95,8 +95,8 @@ def test_widths():
           "-s", "accumulator.kind=wrap:20")
     d = both("wrapped-bias", 2)
     check("a bias' gradient is not cut", np.abs(d["fc3.sum.gradient.bias"]).max() >= 1 << 19)
-    train("scaled-loss", "gupta2015", "--net", "8FC-10SSE", "--max-steps", 4, "-s", "accumulator.forward.kind=wrap:8", "-s", "loss-scale.mode=constant",
-          "-s", "loss-scale.value=1024")
+    train("scaled-loss", "gupta2015", "--net", "8FC-10SSE", "--max-steps", 4, "-s", "accumulator.forward.kind=wrap:8",
+          "-s", "loss-scale.mode=constant", "-s", "loss-scale.value=1024")
     both("scaled-loss", 2)
 
     train("overlap", "fp32", "--net", "4C3-MP3s1-8FC-10", "--max-steps", 4, "-s", "error.q=e5m2")

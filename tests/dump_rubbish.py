@@ -247,6 +247,10 @@ def test_hex():
     fails("a .npy of OUT of another kind", run("check", "vec", "--against", "empty"), 4, "", "float64")
     write("empty/fc2.weight.npy", npy(np.zeros((8, 10), np.float32)))
     fails("a .npy of OUT of floats where integers stand", run("check", "vec", "--against", "empty"), 4, "", "float32")
+    os.remove("empty/fc2.weight.npy")
+    os.mkfifo("empty/fc2.weight.npy")
+    fails("a pipe without a writer", run("check", "vec", "--against", "empty"), 4, "", "not a file")
+    os.remove("empty/fc2.weight.npy")
     train("floats", "fp32", *WAGE[1:7], "-s", "weight.q=e4m3fn")
     own = dump("floats", "vec-floats", 1)["fc2.weight"]
     for sentence, factor in (("between two codes", 1.001), ("beyond the grid", 1e30)):

@@ -274,6 +274,9 @@ test_real_runs() {
     check "without a warning but chance" [ "$(grep -vc 'at chance' err)" = 0 ]
     check "the value is log.csv's" awk -v x="$(field 0 min_percent)" -v y="$(last 'real nearest-even 1/log.csv' test_error)" -v z="$(last 'real nearest-even 2/log.csv' test_error)" \
         'BEGIN { m = 100 * (y < z ? y : z); exit !(x - m < 1e-9 && m - x < 1e-9) }'
+    train -s accumulator.forward.kind=wrap:12 --out acc1; train -s accumulator.forward.kind=wrap:13 -s accumulator.error.kind=wrap:12 --out acc2
+    compare acc1 acc2 --by acc_forward; good "by the column of a product's sums"
+    check "another product's differ too" warns 'other keys than --by, too: accumulator.error.kind$'
     compare real* --by gradient.q,weight --format csv; good "by a quantiser and a site's column"
     check "as the recipe has them" grep -q '^gradient.q=fixed8f7@shift-unit/nearest-even/saturate;weight=fixed2f1@alpha/' out
     check "and no key is left over" [ "$(grep -vc 'at chance' err)" = 0 ]
