@@ -6,20 +6,23 @@
 #   gradient-bits   WAGE's gradient and kept weights in 2 to 8 bits, the rate halved for each bit that is gone
 #                   (Wu et al. 2018, table of k_G)
 #   fp8             8-bit floats in one recipe (Mellempudi et al. 2019): 1-5-2 and 1-4-3 everywhere, 1-4-3 forward with
-#                   1-5-2 backward, beside 16 bits
+#                   1-5-2 backward, beside 16 bits; the first and the last layer stay in 16, so a net needs three
 #
 #   --out DIR       by default runs/NAME of the source tree; called again it goes on
 #   --data D        by default digits, the built-in ones; the README's figures are of MNIST and CIFAR-10
 #   --net N         by default what the data set asks for
 #   --epochs E      by default 30; WAGE's rate falls to an eighth after two thirds and again after five sixths
 #   --seeds LIST    by default 1,2,3
-#   -- ...          handed to sweep.sh, as --jobs 2 or --verify 3
+#   -- ...          handed to sweep.sh, as --jobs 2 or --verify 3; after --dry-run or --slurm there is no table yet
 #
 # Leaves the runs, table.txt, table.md and NAME.png with NAME.csv in DIR. Exit codes: those of sweep.sh.
 set -eu
 
 help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" | sed '$d'; }
-fail() { printf 'comparison: %s\n' "$1" >&2; exit "${2:-1}"; }
+fail() { printf 'comparison: %s\n' "${1//[[:cntrl:]]/?}" >&2; exit "${2:-1}"; }
+put() { { cat >"$1.new" && mv -f "$1.new" "$1"; } 2>/dev/null || { rm -f "$1.new"; fail "$1 cannot be written: is the disk full?"; }; }
+true >&2 || exec 2>/dev/null
+trap 'exit 75' INT TERM
 top=$(cd "$(dirname "$0")/.." && pwd)
 name='' out='' data=digits net=auto epochs=30 seeds=1,2,3
 while [ $# -gt 0 ]; do
@@ -41,7 +44,15 @@ while [ $# -gt 0 ]; do
 done
 case $epochs in '' | 0* | *[!0-9]* | ?????*) fail "--epochs \"$epochs\": a whole number from 1 to 9999 is needed" 2 ;; esac
 export FXSIM="${FXSIM:-$top/build/sim/fxsim}"
-[ -x "$FXSIM" ] || fail "$FXSIM is not there; scripts/build.sh builds it"
+command -v -- "$FXSIM" >/dev/null || fail "no program $FXSIM: scripts/build.sh builds it, FXSIM=PROGRAM names another"
+runs_here=yes
+for word; do
+    case $word in
+        --dry-run | --slurm) runs_here=no ;;
+        --out | --seeds | --status | -h | --help | --) fail "$word behind --: sweep.sh gets it from here" 2 ;;
+    esac
+done
+case $out in -*) out=./$out ;; *[[:cntrl:]]*) fail "--out $out: no line breaks" 2 ;; esac
 
 first=$((2 * epochs / 3)) second=$((5 * epochs / 6))
 power() { if [ "$1" -ge 0 ]; then printf %s $((1 << $1)); else printf %s "1/$((1 << -$1))"; fi; }  # 2^N
@@ -74,13 +85,18 @@ case $name in
 esac
 out=${out:-$top/runs/$name}
 
+[ $runs_here = no ] || command -v gnuplot >/dev/null 2>&1 ||
+    fail "gnuplot is not there; scripts/setup.sh sweep installs it (Debian: gnuplot-nox)"  # before the hours of a sweep
 code=0
 "$top/scripts/sweep.sh" "$recipe" --out "$out" "${settings[@]}" --seeds "$seeds" "$@" -- \
     --data "$data" --net "$net" --epochs "$epochs" ${options[@]+"${options[@]}"} || code=$?
 [ $code = 0 ] || [ $code = 3 ] || exit $code  # runs that diverged, died or stalled are results
+[ $runs_here = yes ] || exit $code
 # Runs that stalled or died count with what they ended at, and are named.
-"$FXSIM" compare "$out" --by $by --include-failed | tee "$out/table.txt"
-"$FXSIM" compare "$out" --by $by --include-failed --format markdown >"$out/table.md" 2>/dev/null
+text=$("$FXSIM" compare "$out" --by $by --include-failed)
+printf '%s\n' "$text" | put "$out/table.txt"
+"$FXSIM" compare "$out" --by $by --include-failed --format markdown 2>/dev/null | put "$out/table.md"
+printf '%s\n' "$text"
 case $kind in
     curves) "$top/scripts/plot.sh" curves "$out" -o "$out/$name.png" ;;
     against) "$top/scripts/plot.sh" against $by "$out" --by recipe -o "$out/$name.png" ;;

@@ -26,12 +26,13 @@
 set -eu
 
 help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; }
-fail() { printf 'plot: %s\n' "$1" >&2; exit "${2:-1}"; }
+fail() { printf 'plot: %s\n' "${1//[[:cntrl:]]/?}" >&2; exit "${2:-1}"; }
 table() { LC_ALL=C awk "$@"; }  # decimal points whatever the locale
 only() {  # only KIND... : OPTION belongs to these kinds
     case " $1 " in *" $kind "*) ;; *) fail "$2 is no option of $kind; see $0 --help" 2 ;; esac
 }
 scripts=$(cd "$(dirname "$0")" && pwd)
+true >&2 || exec 2>/dev/null # a file that takes the place of a closed one gets no messages
 
 kind=curves
 case ${1:-} in curves | against | stats) kind=$1; shift ;; esac
@@ -67,6 +68,7 @@ case $SPREAD in minmax | sd | se | none | runs) ;; *) fail "--spread \"$SPREAD\"
 case $width in '' | *[!0-9]* | ?????*) fail "--width-mm \"$width\": a whole number is needed" 2 ;; esac
 width=$((10#$width))
 { [ $width -ge 40 ] && [ $width -le 1000 ]; } || fail "--width-mm $width: 40 to 1000 is possible" 2
+case $output in -*) output=./$output ;; esac
 case $output in
     ?*.png | ?*.svg | ?*.pdf) format=${output##*.} ;;
     '') fail "no output: give -o FILE.png, .svg or .pdf" 2 ;;
@@ -76,6 +78,7 @@ numbers=${output%.*}.csv
 folder=.
 case $output in */*) folder=${output%/*}/ ;; esac
 [ -d "$folder" ] || fail "-o $output: there is no directory $folder"
+for file in "$output" "$numbers"; do [ ! -e "$file" ] || [ -f "$file" ] || fail "-o $output: $file is there and no file"; done
 if [ -s "$numbers" ] && ! head -n 1 "$numbers" | grep -qE '^(setting,run,|run,label,epoch,|run,site,layer,)'; then
     fail "-o $output: $numbers is there and no table of a figure; give another name"
 fi
@@ -93,6 +96,9 @@ add_run() {
     if [ $kind = stats ]; then log=stats.csv; fi
     log=$folder/$log
     { [ -f "$log" ] && [ -r "$log" ]; } || fail "$log: no such log"
+    if [ -e "$folder/recipe.ini" ]; then
+        { [ -f "$folder/recipe.ini" ] && [ -r "$folder/recipe.ini" ]; } || fail "$folder/recipe.ini: no file that can be read"
+    fi
     printf '%s\n' "$1" >>"$LIST"
 }
 for word in "${words[@]}"; do
@@ -136,6 +142,6 @@ esac
 # Each file beside its place first, so that what was there is replaced whole or not at all.
 if ! { cp "$CSV" "$numbers.part" && cp "$work/sized" "$output.part" &&
     mv "$numbers.part" "$numbers" && mv "$output.part" "$output"; } 2>/dev/null; then
-    rm -f "$numbers.part" "$output.part"
+    rm -f "$numbers.part" "$output.part" 2>/dev/null || true
     fail "$output and $numbers cannot be written"
 fi

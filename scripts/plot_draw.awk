@@ -65,7 +65,7 @@ function text_width(s,    i, c, w) {
 function wrap(s, room, lines,    n, i, cut) {
     while (text_width(s) > room && length(s) > 1) {
         for (i = 1; i < length(s) && text_width(substr(s, 1, i + 1)) <= room; i++) ;
-        for (cut = i + 1; cut > 1 && substr(s, cut, 1) != " "; cut--) ;
+        for (cut = i + 1; cut > 1 && (substr(s, cut, 1) != " " || substr(s, cut + 1, 1) == "%"); cut--) ;
         if (cut > 1) { lines[++n] = substr(s, 1, cut - 1); s = substr(s, cut + 1) }
         else { lines[++n] = substr(s, 1, i); s = substr(s, i + 1) }
     }

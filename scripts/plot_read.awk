@@ -4,11 +4,14 @@
 # status[i], and cells of the last row as cell[i, COLUMN].
 
 function fail(message, code) {
-    print "plot: " message >"/dev/stderr"
+    note(length(message) > 1500 ? substr(message, 1, 1500) " ..." : message)
     exit code ? code : 1
 }
 
-function note(message) { print "plot: " message >"/dev/stderr" }
+function note(message) {
+    gsub(/[\001-\037\177]/, "?", message)
+    print "plot: " message >"/dev/stderr"
+}
 
 function is_number(s) { return s ~ /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/ }
 

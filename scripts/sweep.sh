@@ -25,6 +25,8 @@
 set -eu
 export LC_ALL=C OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 trap '' XFSZ # a file limit is an error of write, as a full disk is
+trap 'exit 75' INT TERM
+true >&2 || exec 2>/dev/null # what cannot be told ends no sweep
 
 help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; }
 fail() { printf 'sweep: %s\n' "${1//[[:cntrl:]]/?}" >&2; exit "${2:-1}"; }
@@ -97,6 +99,8 @@ check_options() {
             --out | --out=* | --resume | --resume=* | --force | --fork | --fork=*)
                 fail "$word behind --: the sweep says where runs go and how they go on" 2 ;;
             --seed | --seed=*) fail "$word behind --: use --seeds" 2 ;;
+            -h | --help) fail "$word behind --: fxsim train --help tells the options" 2 ;;
+            --weights | --weights=*) fail "$word behind --: a sweep cannot begin with given weights" 2 ;;
             -s) case $value in run.seed=*) fail "-s $value behind --: use --seeds" 2 ;; run.threads=*) threads=${value#*=} ;; esac ;;
             --threads) threads=$value ;;
             --threads=*) threads=${word#*=} ;;
@@ -242,11 +246,12 @@ progress() {
     if [ $finished -gt 0 ] && [ $finished -lt ${#pending[@]} ]; then
         text+=", about $(left $(((${#pending[@]} - finished) * (SECONDS - started) / finished))) left"
     fi
-    if [ -t 2 ]; then printf '\r\033[K%s' "$text" >&2; else printf '%s\n' "$text" >&2; fi
+    if [ -t 2 ]; then text=$'\r\033[K'$text; else text+=$'\n'; fi
+    printf %s "$text" >&2 2>/dev/null || true
 }
 told() {  # told LINE: above the line of progress
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi
-    printf 'sweep: %s\n' "$1" >&2
+    printf 'sweep: %s\n' "$1" >&2 2>/dev/null || true
 }
 # shellcheck disable=SC2317  # the trap's
 interrupt() {
@@ -270,7 +275,9 @@ run_here() {
     fi
     interrupted=no parallel=
     trap interrupt INT TERM
-    if [ ! -t 2 ]; then printf '%d runs to do, %d at a time with %s threads each\n' ${#pending[@]} "$jobs" "${threads:-$share}" >&2; fi
+    if [ ! -t 2 ]; then
+        printf '%d runs to do, %d at a time with %s threads each\n' ${#pending[@]} "$jobs" "${threads:-$share}" >&2 2>/dev/null || true
+    fi
     exec {lines}< <(
         exec 9>&- {alive}>&-
         # in a session of its own: the terminal's ^C is the sweep's to pass on
@@ -366,7 +373,7 @@ if [ $slurm = yes ]; then
     exec bash "$here/sweep_slurm.sh" "$out" --dry-run $dry --partition "$partition" --cpus "${cpus:-${threads:-1}}" --time "$time" \
         --max-running "$max_running"
 fi
-if [ ${#pending[@]} -gt 0 ]; then run_here; else printf '%d of %d done\n' "$ended" ${#runs[@]} >&2; fi
+if [ ${#pending[@]} -gt 0 ]; then run_here; else printf '%d of %d done\n' "$ended" ${#runs[@]} >&2 2>/dev/null || true; fi
 code=0
 exit_code || code=$?
 if [ -n "$verify" ] && [ $code != 75 ]; then

@@ -57,6 +57,8 @@ make_settings() {
     IFS=, read -r -a seed_list <<<"$seeds"
     for i in "${seed_list[@]}"; do
         case $i in *[!0-9]* | 0?* | ?????????????????????*) fail "--seeds \"$seeds\": \"$i\" is no seed; whole numbers, as 1,2,3, are" 2 ;; esac
+        # shellcheck disable=SC2071  # as text on purpose: bash counts to 2^63
+        if [ ${#i} = 20 ] && [[ $i > "18446744073709551615" ]]; then fail "--seeds \"$seeds\": $i is not below 2^64" 2; fi
         case $seen in *",$i,"*) fail "--seeds \"$seeds\": $i stands there twice" 2 ;; esac
         seen+=$i,
     done
@@ -76,6 +78,7 @@ read_names() {  # those of earlier calls
     local run setting seed name
     [ -e "$state/list" ] || return 0
     while IFS='|' read -r run seed setting; do
+        case $run in '' | *[!A-Za-z0-9._=+-]*) continue ;; esac # damage
         name=${run%"s$seed"}
         name=${name%_}
         base_of["=$setting"]=$name owner["=$name"]=$setting recorded["$run"]="$seed|$setting"

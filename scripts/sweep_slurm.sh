@@ -44,6 +44,7 @@ seconds() {  # seconds TIME: Slurm's M, M:S, H:M:S, D-H, D-H:M, D-H:M:S; empty i
 }
 if [ -n "$time" ]; then
     s=$(seconds "$time")
+    case $s in *[!0-9]* | ????????*) fail "--time \"$time\": more than Slurm can count" 2 ;; esac
     [ -n "$s" ] || fail "--time \"$time\": Slurm's minutes, hours:minutes:seconds or days-hours are needed" 2
     [ "$s" -ge 300 ] || fail "--time $time: at least 5 minutes; Slurm's warning comes 2 to 3 before the end" 2
 fi

@@ -9,7 +9,7 @@ export LC_ALL=C
 trap '' XFSZ
 
 help() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; }
-fail() { printf 'sweep: %s\n' "$1" >&2; exit "${2:-1}"; }
+fail() { printf 'sweep: %s\n' "${1//[[:cntrl:]]/?}" >&2; exit "${2:-1}"; }
 case ${1:-} in -h | --help) help; exit 0 ;; '') fail "a directory is missing; see $0 --help" 2 ;; esac
 dir=${1%/} quiet=${2:-}
 [ -r "$dir/state/list" ] || fail "$1: no sweep" 2
@@ -48,6 +48,7 @@ if ! { DIR=$dir awk -F '|' '
 fi
 [ "$quiet" != --quiet ] || exit 0
 
+code=0
 awk -F , '
     NR > 1 { count[$4]++ }
     END {
@@ -58,4 +59,6 @@ awk -F , '
         if (count["failed"] || count["killed"]) exit 1
         if (count["running"] || count["stopped"] || count["waiting"]) exit 75
         if (count["diverged"] || count["dead"] || count["stalled"]) exit 3
-    }' "$dir/sweep.csv"
+    }' "$dir/sweep.csv" 2>/dev/null || code=$?
+[ $code != 2 ] || fail "$dir/sweep.csv cannot be read or its counts not be printed" # awk's own
+exit $code

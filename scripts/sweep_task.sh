@@ -16,7 +16,7 @@ dir=$1 run=$2 requeue=${3:-}
 state=$dir/state
 # The sweep reads one line a run; --ungroup lets it through as it is.
 report() { printf '%s %s %s\n' "$run" "$1" "$2" 2>/dev/null || true; }
-broken() { printf 'sweep: %s\n' "$1" >>"$state/$run.out" 2>/dev/null || printf 'sweep: %s\n' "$1" >&2; report failed 1; exit 1; }
+broken() { { printf 'sweep: %s\n' "$1" >>"$state/$run.out"; } 2>/dev/null || printf 'sweep: %s\n' "$1" >&2; report failed 1; exit 1; }
 save() {  # save STATUS EXIT_CODE
     { printf '%s,%s,%s,%s\n' "$1" "$2" "$attempts" "$(uname -n)" >"$state/$run.state.new" &&
         mv -f "$state/$run.state.new" "$state/$run.state"; } 2>/dev/null || { rm -f "$state/$run.state.new"; return 1; }
@@ -49,7 +49,7 @@ on_signal() {
 trap on_signal TERM INT
 
 if gone; then exit 75; fi
-exec 7>"$state/$run.lock" || broken "$state/$run.lock cannot be written"
+{ exec 7>"$state/$run.lock"; } 2>/dev/null || broken "$state/$run.lock cannot be written"
 flock 7 2>/dev/null || true # one left from a killed sweep is about to end; where locks are unknown fxsim has its own
 if gone || [ $signalled = yes ]; then exit 75; fi
 attempts=0
@@ -59,8 +59,9 @@ attempts=$((attempts + 1))
 save running '' || broken "$state/$run.state cannot be written: is the disk full?"
 
 command=()
+[ -s "$state/$run.job" ] || broken "$state/$run.job is gone; call sweep.sh again"
 eval "command=($(cat "$state/$run.job"))" # written by sweep.sh, quoted
-: 2>/dev/null >>"$state/$run.out" || broken "$state/$run.out cannot be written"
+{ true >>"$state/$run.out"; } 2>/dev/null || broken "$state/$run.out cannot be written"
 "${command[@]}" >>"$state/$run.out" 2>&1 </dev/null & # with the lock
 pid=$!
 if [ $signalled = yes ]; then forward; fi
@@ -79,6 +80,10 @@ if [ -n "$watcher" ]; then kill "$watcher" 2>/dev/null || true; fi
 last_status() {
     awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "status") c = i } { s = $c } END { print s }' "$dir/$run/log.csv" 2>/dev/null
 }
+if [ $code = 0 ] && [ ! -e "$dir/$run/log.csv" ]; then # a finished run is not trained again
+    code=1
+    printf 'sweep: log.csv is gone; remove %s to train the run again\n' "$dir/$run" >>"$state/$run.out"
+fi
 case $code in
     0) status="done" ;;
     3) status=$(last_status) || true; case $status in diverged | dead | stalled) ;; *) status=diverged ;; esac ;;

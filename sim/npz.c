@@ -17,8 +17,11 @@ static int read_entry(unsigned char **bytes, size_t *size, zip_t *archive, zip_u
     if (!*bytes)
         return fx_fail_memory(err, path, *size);
     zip_file_t *file = zip_fopen_index(archive, i, 0);
+    unsigned char behind;
     bool whole = file && zip_fread(file, *bytes, st.size) == (zip_int64_t)st.size;
-    whole &= file && zip_fclose(file) == 0; // its CRC-32
+    whole = whole && zip_fread(file, &behind, 1) == 0; // only at the end is its CRC-32 looked at
+    if (file)
+        whole &= zip_fclose(file) == 0;
     return whole ? 0 : fx_fail(err, FX_EXIT_DATA, "%s: damaged: %s cannot be unpacked", path, st.valid & ZIP_STAT_NAME ? st.name : "an entry");
 }
 

@@ -162,6 +162,11 @@ def test_archives():
             if got not in ALLOWED or (got != 0 and len(lines) != 1):
                 check(f"{name} with a bit of byte {at} changed", False, f"exit code {got}: {err[:300]!r}")
         check(f"{name} with bits changed ends in order", True)
+    with open("good.npz", "rb") as f:
+        data = bytearray(f.read())
+    data[data.index(good_arrays["fc2.weights"].tobytes()) + 9] ^= 0x40
+    write("flip.npz", bytes(data))
+    weights("a bit of a number changed, which the archive's CRC shows", "flip.npz", "damaged")
     np.savez("wrong.npz", **{"fc1.weights": good_arrays["fc1.weights"], "fc3.weights": good_arrays["fc2.weights"]})
     weights("a layer that is not there", "wrong.npz", "fc3.weights", "LAYER.weights")
     np.savez("suffix.npz", **{"fc1": good_arrays["fc1.weights"], "fc2.weights": good_arrays["fc2.weights"]})

@@ -354,6 +354,21 @@ test_rubbish() {
     refused 1 "an unknown metric" 'no column "loss" in its log; there are: run_id,seed' s/a1 --metric loss -o x.png
     refused 1 "a directory that is no run" 'no such log' . -o x.png
     check "nothing was drawn" [ ! -e x.png ]
+    mkdir -p folder.png folder.csv
+    refused 1 "a directory for a picture" 'folder.png is there and no file' s/a1 -o folder.png
+    refused 1 "a directory for the numbers" 'folder.csv is there and no file' s/a1 -o folder.svg
+    check "nothing is in them" [ -z "$(ls -A folder.png)$(ls -A folder.csv)" ]
+    plot s/a1 -o -dash.png
+    check "a name that begins with a dash" [ "$code $(ls -- -dash.*| tr '\n' ' ')" = '0 -dash.csv -dash.png ' ]
+    mkdir -p rubbish recipe-folder/recipe.ini
+    printf 'a\033b\001\nc\n' >rubbish/log.csv
+    refused 1 "a log of rubbish" 'a?b?' rubbish -o x.png
+    cp s/a1/log.csv recipe-folder
+    refused 1 "a directory for recipe.ini" 'no file that can be read' recipe-folder --by error.grid -o x.png
+    refused 2 "a width of two lines" '8?5' s/a1 -o x.png --width-mm $'8\n5'
+    code=0
+    bash -c 'exec "$0" s/a1 -o deaf.png >&- 2>&-' "$plot" || code=$?
+    check "both outputs closed: the picture is drawn" eval '[ $code = 0 ] && [ -s deaf.png ]'
 }
 
 test_places() {

@@ -77,6 +77,7 @@ test_words() {
     sweep wage --out no --seeds 1,-1; refused 2 "a negative seed" -1
     sweep wage --out no --seeds 1,01; refused 2 "a seed in another spelling" 01
     sweep wage --out no --seeds 1,2,1; refused 2 "a seed twice" 1
+    sweep wage --out no --seeds 18446744073709551616; refused 2 "a seed of 2^64" '2^64'
     sweep wage --out no --seeds ''; refused 2 "no seeds" seed
     sweep wage --out no --jobs 0; refused 2 "no jobs" '"0"'
     sweep wage --out no --jobs -1; refused 2 "negative jobs" -1
@@ -85,6 +86,8 @@ test_words() {
     sweep wage --out no --slurm --jobs 2; refused 2 "--jobs of --slurm" --jobs
     sweep wage --out no -- --seed 3; refused 2 "a seed behind --" --seeds
     sweep wage --out no -- -s run.seed=3; refused 2 "a seed behind --, the other way" --seeds
+    sweep wage --out no -- --help; refused 2 "--help behind --" --help
+    sweep wage --out no -- --weights w.npz; refused 2 "weights" --weights
     sweep wage --out no -- --out there; refused 2 "another directory" --out
     sweep wage --out no -- --force; refused 2 "--force" --force
     sweep wage --out no -- --threads x; refused 2 "threads that are no number" '"x"'
@@ -380,9 +383,51 @@ test_full_disk() {
     check "and the first run is as it was" diff -r kept-full/s1 full/s1
 }
 
+test_odd_ends() {
+    local comparison=$here/../scripts/comparison.sh
+    code=0
+    timeout 60 bash "$sweep_sh" wage --out deaf --seeds 1,2 -- "${short[@]}" >out 2>&- </dev/null || code=$?
+    good "standard error closed: the runs are trained"
+    check "all of them" [ "$(statuses deaf)" = '2 done' ]
+    rm deaf/s1/log.csv
+    sweep wage --out deaf --seeds 1,2 -- "${short[@]}"
+    check "a run whose log.csv is gone: exit code 1" [ $code = 1 ]
+    check "and a line says what to do" says "log.csv is gone; remove $work/deaf/s1"
+    sweep --status $'a\nb'; refused 2 "a name of two lines" 'a?b: no sweep'
+    printf '#!/bin/sh\nkill -INT "$PPID"\nexec "%s" "$@"\n' "$fxsim" >early
+    chmod +x early
+    code=0
+    FXSIM=./early env --default-signal=INT bash "$sweep_sh" wage --out early-out -- "${short[@]}" >out 2>err </dev/null || code=$?
+    check "interrupted before any run: exit code 75" [ $code = 75 ]
+    code=0
+    bash "$here/../scripts/sweep_task.sh" deaf lost >out 2>err </dev/null || code=$?
+    check "a run without its command fails" [ "$code $(cat out)" = '1 lost failed 1' ]
+
+    compare() { code=0; timeout 120 bash "$comparison" "$@" --epochs 1 --net 8FC-8FC-10 --seeds 1 >out 2>err </dev/null || code=$?; }
+    has gnuplot || { skip "comparisons: no gnuplot here"; return 0; }
+    if "$fxsim" compare 2>&1 | grep -q GSL; then skip "comparisons: no GSL here"; return 0; fi
+    for name in roundings gradient-bits fp8; do
+        compare $name --out "-c $name"
+        check "comparison.sh $name: runs, tables, figure" eval "[ $code = 0 ] || [ $code = 3 ]"
+        for file in table.txt table.md $name.png $name.csv; do check "and $file" [ -s "./-c $name/$file" ]; done
+    done
+    cp ./-c\ fp8/table.txt kept-table
+    code=0
+    bash "$comparison" fp8 --out "-c fp8" --seeds 1 --net 8FC-8FC-10 --epochs 1 -- --dry-run >out 2>err </dev/null || code=$?
+    check "--dry-run leaves the table" cmp kept-table ./-c\ fp8/table.txt
+    code=0
+    bash "$comparison" fp8 --out none-yet -- --dry-run >out 2>err </dev/null || code=$?
+    good "--dry-run of a new one"
+    check "writes nothing" [ ! -e none-yet ]
+    code=0
+    bash "$comparison" fp8 --out none-yet -- --out other >out 2>err </dev/null || code=$?
+    check "--out behind --: exit code 2" [ $code = 2 ]
+}
+
 test_words
 test_names
 test_runs
+test_odd_ends
 test_extension
 test_failures
 test_verify
