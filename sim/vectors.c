@@ -336,8 +336,9 @@ static int parse_npy(uint64_t *words, const FxVector *v, const unsigned char *by
     for (size_t i = 0; result == 0 && i < count; i++) {
         words[i] = fx_vector_word(v, patterns ? &q : NULL, &a.tensor, i);
         if (patterns && !fx_vector_is_exact(v, &q, &a.tensor, i)) {
-            double x = ((const float *)a.tensor.data)[i];
-            result = fx_fail(err, FX_EXIT_DATA, "%s: element %zu is %.9g, which %s has not", path, i, x, v->grid);
+            char value[FX_NUMBER_HEX];
+            fx_number_print_hex(value, fx_number_at(a.tensor.data, a.tensor.type, i, 0));
+            result = fx_fail(err, FX_EXIT_DATA, "%s: element %zu is %s, which %s has not", path, i, value, v->grid);
             break;
         }
         int64_t whole = a.tensor.type < FX_FLOAT32 ? fx_tensor_get(&a.tensor, i) : 0;
