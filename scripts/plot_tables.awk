@@ -287,7 +287,7 @@ function against(    i, j, k, s, p, numeric, places, distinct, sorted) {
         for (k = 1; k <= places; k++) point(group_order[s], s, sorted[k])
         print "series", s, (groups == 1 ? "" : group_label[group_order[s]])
     }
-    meta("xlabel", key)
+    meta("xlabel", key (numeric && key ~ /\.grid$/ ? ", bits" : ""))
     meta("legend", groups == 1 ? "" : legend_title)
     meta("caption", caption(fewest, most, "bars") (most > 1 && spread != "runs" ? ", dots: the runs" : ""))
 }
