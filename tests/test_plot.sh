@@ -141,7 +141,7 @@ test_numbers() {
     plot against error.grid n/12 n/1 n/? n/1? -o n.svg
     check "against succeeds" exited 0
     check "bits of grids, in their order" diff <(printf '%s\n' "${expected[@]}") <(tail -n +2 n.csv | cut -d , -f 4,6)
-    check "the axis has the key's name" grep -q '>error.grid<' n.svg
+    check "the axis has the key's name, and what its numbers are" grep -q '>error.grid, bits<' n.svg
     plant v/1 1 done update.rate=1/8 0.9 0.1
     plant v/2 1 done update.rate=2 0.9 0.1
     printf '[update]\nrate = 1/8\n[gradient]\nrounding = stochastic:8:below\n' >v/1/recipe.ini
