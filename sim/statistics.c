@@ -150,5 +150,6 @@ void fx_holm(double *p, int count) {
         done += ties;
         before = next;
     }
-    memcpy(p, corrected, (size_t)count * sizeof *p);
+    if (count) // p may be NULL
+        memcpy(p, corrected, (size_t)count * sizeof *p);
 }
