@@ -1,38 +1,12 @@
 #include "sim/csv.h"
 
+#include "sim/file.h"
+
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// The whole file with a 0 behind it.
-static int read_all(char **text, size_t *size, FILE *file, const char *path, FxError *err) {
-    size_t capacity = 1 << 16;
-    *size = 0;
-    *text = NULL;
-    for (;;) {
-        char *grown = realloc(*text, capacity);
-        if (!grown) {
-            free(*text);
-            return fx_fail_memory(err, path, capacity);
-        }
-        *text = grown;
-        *size += fread(*text + *size, 1, capacity - 1 - *size, file);
-        if (*size < capacity - 1)
-            break;
-        capacity *= 2;
-    }
-    int why = errno;
-    if (ferror(file)) {
-        free(*text);
-        return fx_fail(err, FX_EXIT_RUNTIME, "%s: cannot be read: %s", path, strerror(why));
-    }
-    for (char *p = *text; (p = memchr(p, 0, *size - (size_t)(p - *text)));) // what a crash left: no cell ends there
-        *p = '?';
-    (*text)[*size] = 0;
-    return 0;
-}
+#include <sys/stat.h>
 
 static int count(const char *text, char what) {
     int n = 0;
@@ -85,18 +59,18 @@ static int cut_into_cells(FxCsv *csv, size_t size, const char *path, FxError *er
 }
 
 int fx_csv_read(FxCsv *csv, const char *path, bool *found, FxError *err) {
-    size_t size = 0;
+    struct stat st;
+    size_t size;
+    unsigned char *text;
     memset(csv, 0, sizeof *csv);
-    FILE *file = fopen(path, "rb");
-    *found = file != NULL;
-    if (!file)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : fx_fail(err, FX_EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-    int result = read_all(&csv->text, &size, file, path, err);
-    fclose(file);
-    if (result) {
-        csv->text = NULL;
+    *found = stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    if (!*found)
+        return 0;
+    if (fx_file_read(&text, &size, path, FX_EXIT_RUNTIME, err))
         return -1;
-    }
+    csv->text = (char *)text;
+    for (char *p = csv->text; (p = memchr(p, 0, size - (size_t)(p - csv->text)));) // what a crash left: no cell ends there
+        *p = '?';
     if (cut_into_cells(csv, size, path, err)) {
         fx_csv_free(csv);
         return -1;

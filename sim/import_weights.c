@@ -1,5 +1,6 @@
 #include "sim/import_weights.h"
 
+#include "sim/file.h"
 #include "sim/npy.h"
 
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static int take_file(Import *in, const FxNode *node, bool bias, FxError *err) {
     snprintf(name, sizeof name, "%s.%s", node->name.name, names[0][bias]);
     if (access(path, F_OK))
         return 0;
-    if (fx_file_read(&bytes, &size, path, err))
+    if (fx_file_read(&bytes, &size, path, FX_EXIT_DATA, err))
         return -1;
     int result = fx_npy_parse(&array, bytes, size, path, err);
     free(bytes);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char magic[] = "\x93NUMPY";
 
@@ -112,27 +111,4 @@ int fx_npy_parse(FxNpy *a, const unsigned char *bytes, size_t size, const char *
             ((uint64_t *)a->tensor.data)[i] = x;
     }
     return 0;
-}
-
-int fx_file_read(unsigned char **bytes, size_t *size, const char *path, FxError *err) {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // not opened: a pipe would wait for its writer
-        return fx_fail(err, FX_EXIT_DATA, "%s: not a file", path);
-    FILE *file = fopen(path, "rb");
-    if (!file || fstat(fileno(file), &st) || !S_ISREG(st.st_mode)) {
-        fx_fail(err, FX_EXIT_DATA, "%s: %s", path, file ? "not a file" : strerror(errno));
-        if (file)
-            fclose(file);
-        return -1;
-    }
-    *size = (size_t)st.st_size;
-    *bytes = malloc(*size ? *size : 1);
-    bool failed = *bytes && fread(*bytes, 1, *size, file) != *size;
-    fclose(file);
-    if (!*bytes)
-        return fx_fail_memory(err, path, *size);
-    if (!failed)
-        return 0;
-    free(*bytes);
-    return fx_fail(err, FX_EXIT_DATA, "%s: cannot be read", path);
 }

@@ -24,9 +24,6 @@ int fx_npy_write(FILE *file, const char *path, const FxTensor *t, int rank, cons
 // a .npy file. Errors: exit code 4.
 int fx_npy_parse(FxNpy *array, const unsigned char *bytes, size_t size, const char *path, FxError *err);
 
-// A whole file into memory; the caller frees *bytes. Errors: exit code 4.
-int fx_file_read(unsigned char **bytes, size_t *size, const char *path, FxError *err);
-
 // The arrays of a .npz, one call of `each` for one: its name without .npy. Errors: exit code 4, 1 where the build has no
 // libzip, and what `each` fails with.
 int fx_npz_read(const char *path, int (*each)(void *user, const char *name, FxNpy *array, FxError *err), void *user, FxError *err);

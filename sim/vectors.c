@@ -1,6 +1,7 @@
 #include "sim/vectors.h"
 
 #include "formats/number.h"
+#include "sim/file.h"
 #include "sim/npy.h"
 
 #include <assert.h>
@@ -148,7 +149,7 @@ static int write_npy(FILE *file, const char *path, const FxVector *v, const FxTe
 int fx_file_crc32(uint32_t *crc, const char *path, FxError *err) {
     unsigned char *bytes;
     size_t size;
-    if (fx_file_read(&bytes, &size, path, err))
+    if (fx_file_read(&bytes, &size, path, FX_EXIT_DATA, err))
         return -1;
     *crc = (uint32_t)crc32_z(crc32(0, NULL, 0), bytes, size);
     free(bytes);
@@ -354,23 +355,20 @@ static int parse_npy(uint64_t *words, const FxVector *v, const unsigned char *by
 int fx_vector_read(uint64_t **words, bool **unknown, const FxVector *v, const char *path, FxError *err) {
     unsigned char *bytes;
     size_t size, length = strlen(path), count = fx_vector_count(v);
-    if (fx_file_read(&bytes, &size, path, err))
+    if (fx_file_read(&bytes, &size, path, FX_EXIT_DATA, err))
         return -1;
     if (count > size && count > 1u << 24) { // an element takes a byte at least: no memory for what cannot be there
         free(bytes);
         return fx_fail(err, FX_EXIT_DATA, "%s: %zu bytes; the manifest says %zu elements", path, size, count);
     }
-    unsigned char *text = realloc(bytes, size + 1);
     bool *given = calloc(count, sizeof *given);
     *words = calloc(count, sizeof **words);
     *unknown = calloc(count, sizeof **unknown);
-    int result = text && given && *words && *unknown ? 0 : fx_fail_memory(err, path, count * 10);
-    if (result == 0) {
-        text[size] = 0;
-        result = length > 4 && !strcmp(path + length - 4, ".npy") ? parse_npy(*words, v, text, size, path, err)
-                                                                  : parse_hex(*words, *unknown, given, v, (const char *)text, path, err);
-    }
-    free(text ? text : bytes);
+    int result = given && *words && *unknown ? 0 : fx_fail_memory(err, path, count * 10);
+    if (result == 0)
+        result = length > 4 && !strcmp(path + length - 4, ".npy") ? parse_npy(*words, v, bytes, size, path, err)
+                                                                  : parse_hex(*words, *unknown, given, v, (const char *)bytes, path, err);
+    free(bytes);
     free(given);
     if (result) {
         free(*words);

@@ -261,6 +261,8 @@ test_words() {
     compare nowhere --by recipe; bad 2 "no such run" nowhere
     mkdir cr && awk 'NR == 1 { print $0 "\r,more" } NR > 1 { print $0 ",more" }' a-s1/log.csv >cr/log.csv
     compare cr --by recipe; bad 1 "a CR in the header" 'cr/log.csv:2: 18 cells; its header has 17'
+    mkdir pipe && mkfifo pipe/log.csv
+    compare pipe --by recipe; bad 1 "a pipe for a log" pipe/log.csv 'not a file'
     compare a-s1/log.csv --by recipe; bad 2 "a file for a run" a-s1/log.csv
     mkdir none; compare none --by recipe; bad 2 "a directory that is no run" none sweep.csv
     compare '' --by recipe; bad 2 "an empty path"
