@@ -280,7 +280,7 @@ run_here() {
     fi
     exec {lines}< <(
         exec 9>&- {alive}>&-
-        # in a session of its own: the terminal's ^C is the sweep's to pass on
+        # apart from the terminal: its ^C is the sweep's to pass on
         SWEEP_ALIVE=$watch SWEEP_DIR=$out SWEEP_TASK=$here/sweep_task.sh PARALLEL_HOME=$work PARALLEL_SHELL=$BASH exec setsid \
             parallel --will-cite --plain --ungroup --halt never --jobs "$jobs" --joblog "+$out/joblog" --termseq TERM,600000,KILL,25 \
             --arg-file "$work/pending" '"$BASH" "$SWEEP_TASK" "$SWEEP_DIR" {}' 2>"$work/err")
