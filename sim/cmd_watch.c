@@ -58,14 +58,10 @@ static bool has_ended(FxRunState state) {
 
 static Progress progress_of(FxRunLog *run) {
     Progress p = {NAN, NAN, NAN};
-    double most = 0, sum = 0;
+    double most = 0;
     if (run->has_recipe) {
         p.epochs = (double)fx_recipe_number(&run->recipe, "run.epochs");
         most = (double)fx_recipe_number(&run->recipe, "run.max-steps");
-    }
-    for (int row = 0; row < run->log.rows; row++) {
-        double x = fx_csv_number(&run->log, row, "time_s");
-        sum += isnan(x) ? 0 : x;
     }
     double total = p.epochs * steps_per_epoch(&run->log), done = fx_csv_number(&run->log, -1, "step");
     if (most > 0 && !(total <= most))
@@ -73,7 +69,7 @@ static Progress progress_of(FxRunLog *run) {
     p.seconds_left = has_ended(run->state) ? 0 : fmax(total - done, 0) * pace(&run->log);
     if (isnan(total) || isnan(done))
         p.seconds_left = has_ended(run->state) ? 0 : NAN;
-    p.seconds_whole = run->log.rows ? sum + p.seconds_left : NAN;
+    p.seconds_whole = run->log.rows ? fx_run_log_seconds(run) + p.seconds_left : NAN;
     return p;
 }
 
@@ -100,7 +96,7 @@ static double last_number(const FxCsv *log, const char *column) {
 }
 
 static const char *state_name(FxRunState state) {
-    return state == FX_STATE_MISSING ? "waiting" : fx_run_state_names[state];
+    return state == FX_STATE_MISSING ? "waiting" : fx_run_state_name(state);
 }
 
 static void run_line(char line[LINE], FxRunLog *run, const Progress *p, int name_width) {

@@ -130,7 +130,7 @@ static bool is_at_chance(const FxRunLog *run) {
 static int judge_run(FxComparison *c, int i, const FxCompareOptions *o, FxError *err) {
     const FxRunLog *run = &c->logs.run[i];
     FxRunGroup *group = &c->groups[c->runs[i].group];
-    const char *state = fx_run_state_names[run->state], *epoch = fx_csv_cell(&run->log, -1, "epoch");
+    const char *state = fx_run_state_name(run->state), *epoch = fx_csv_cell(&run->log, -1, "epoch");
     group->states[run->state]++;
     if (run->log.cut)
         fx_compare_warn("%s/log.csv: its last line is half-written and left out", run->path);
@@ -155,15 +155,6 @@ static int judge_run(FxComparison *c, int i, const FxCompareOptions *o, FxError 
 
 // -- statistics
 
-static double seconds_of(const FxRunLog *run) {
-    double sum = 0;
-    for (int row = 0; row < run->log.rows; row++) {
-        double x = fx_csv_number(&run->log, row, "time_s");
-        sum += isnan(x) ? 0 : x;
-    }
-    return sum;
-}
-
 // The counted runs of a setting into values; their mean time.
 static int gather(const FxComparison *c, int group, double *values, double *seconds) {
     int n = 0;
@@ -171,7 +162,7 @@ static int gather(const FxComparison *c, int group, double *values, double *seco
     for (int i = 0; i < c->logs.count; i++)
         if (c->runs[i].group == group && c->runs[i].counted) {
             values[n++] = c->runs[i].value;
-            sum += seconds_of(&c->logs.run[i]);
+            sum += fx_run_log_seconds(&c->logs.run[i]);
         }
     *seconds = n ? sum / n : NAN;
     return n;

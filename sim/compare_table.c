@@ -65,7 +65,7 @@ static void status_text(char out[CELL], const FxComparison *c, const FxRunGroup 
     out[0] = 0;
     for (int s = 0; s < FX_STATES; s++)
         if (g->states[s])
-            used += (size_t)snprintf(out + used, CELL - used, "%s%d %s", used ? ", " : "", g->states[s], fx_run_state_names[s]);
+            used += (size_t)snprintf(out + used, CELL - used, "%s%d %s", used ? ", " : "", g->states[s], fx_run_state_name((FxRunState)s));
     if (g->at_chance)
         snprintf(out + used, CELL - used, "%s%d at chance", used ? ", " : "", g->at_chance);
 }

@@ -1,14 +1,26 @@
 #include "sim/run_log.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-const char *const fx_run_state_names[FX_STATES] = {"done", "stopped", "running", "cut", "diverged", "dead", "stalled", "missing"};
+const char *fx_run_state_name(FxRunState state) {
+    return state == FX_STATE_CUT ? "cut" : state == FX_STATE_MISSING ? "missing" : fx_status_name((FxStatus)state);
+}
 
 bool fx_run_state_failed(FxRunState state) {
-    return state == FX_STATE_DIVERGED || state == FX_STATE_DEAD || state == FX_STATE_STALLED;
+    return state < FX_STATE_CUT && fx_status_exit((FxStatus)state) == FX_EXIT_FAILED_RUN;
+}
+
+double fx_run_log_seconds(const FxRunLog *run) {
+    double sum = 0;
+    for (int row = 0; row < run->log.rows; row++) {
+        double x = fx_csv_number(&run->log, row, "time_s");
+        sum += isnan(x) ? 0 : x;
+    }
+    return sum;
 }
 
 const char *fx_run_log_name(const FxRunLog *run) {
@@ -22,8 +34,8 @@ static int read_state(FxRunLog *run, bool written, FxError *err) {
         run->state = written ? FX_STATE_RUNNING : FX_STATE_MISSING;
         return 0;
     }
-    for (int s = 0; s < FX_STATES; s++)
-        if (!strcmp(status, fx_run_state_names[s]) && s != FX_STATE_CUT && s != FX_STATE_MISSING) {
+    for (int s = 0; s < FX_STATE_CUT; s++)
+        if (!strcmp(status, fx_status_name((FxStatus)s))) {
             run->state = (FxRunState)s;
             if (written && s == FX_STATE_STOPPED) // resumed: the row goes as soon as the next one comes
                 run->state = FX_STATE_RUNNING;

@@ -4,20 +4,22 @@
 
 #include "sim/csv.h"
 #include "sim/recipe.h"
+#include "sim/run.h"
 #include "sim/rundir.h"
 
+// A status as log.csv has it, or what only its directory tells.
 typedef enum FxRunState {
-    FX_STATE_DONE,
-    FX_STATE_STOPPED, // by a signal, resumable
-    FX_STATE_RUNNING, // a process holds the lock
+    FX_STATE_RUNNING = FX_RUNNING, // a process holds the lock
+    FX_STATE_DONE = FX_DONE,
+    FX_STATE_STOPPED = FX_STOPPED, // by a signal, resumable
+    FX_STATE_DIVERGED = FX_DIVERGED,
+    FX_STATE_DEAD = FX_DEAD,
+    FX_STATE_STALLED = FX_STALLED,
     FX_STATE_CUT,     // its log says running, but no process writes it
-    FX_STATE_DIVERGED,
-    FX_STATE_DEAD,
-    FX_STATE_STALLED,
     FX_STATE_MISSING, // no row, and no process
     FX_STATES
 } FxRunState;
-extern const char *const fx_run_state_names[FX_STATES];
+const char *fx_run_state_name(FxRunState state);
 bool fx_run_state_failed(FxRunState state); // diverged, dead, stalled
 
 typedef struct FxRunLog {
@@ -41,6 +43,9 @@ typedef struct FxRunLogs {
 // code 1. A path that is no directory: exit code 2.
 int fx_run_logs_add(FxRunLogs *logs, const char *path, bool *sweep, FxError *err);
 void fx_run_logs_free(FxRunLogs *logs); // accepts a zeroed struct
+
+// What its rows say that they took.
+double fx_run_log_seconds(const FxRunLog *run);
 
 // The name behind the last '/'.
 const char *fx_run_log_name(const FxRunLog *run);
