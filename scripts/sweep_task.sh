@@ -33,8 +33,7 @@ catches() {
     [ -n "$mask" ] && (((16#${mask: -8} >> 14 & 1) == 1))
 }
 forward() {
-    local _
-    for _ in 1 2 3 4 5 6 7 8 9 10; do # it may have only just begun
+    while :; do # it may have only just begun, on a slow machine for long
         sleep 0.2
         kill -0 "$pid" 2>/dev/null || return 0
         if catches; then kill -TERM "$pid" 2>/dev/null || true; return 0; fi

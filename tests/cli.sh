@@ -29,9 +29,9 @@ check() {  # check SENTENCE COMMAND...: the command must succeed; shows the last
     fi
 }
 not() { ! "$@"; }
-fx() {  # fx ARGUMENT...: $code, out, err
+fx() {  # fx ARGUMENT...: $code, out, err; the time is for what hangs, no machine needs as much
     code=0
-    timeout 120 "$fxsim" "$@" >out 2>err </dev/null || code=$?
+    timeout 600 "$fxsim" "$@" >out 2>err </dev/null || code=$?
 }
 says() { grep -qF -- "$1" err; }
 warns() { grep -qE "^fxsim: warning: .*$1" err; }

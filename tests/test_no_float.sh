@@ -93,7 +93,7 @@ for file in formats/*.c layers/*.c sim/*.c; do
     plain+=("$file")
 done
 for file in formats/quantiser.c formats/round.c formats/rng.c formats/scale.c layers/gemm.c layers/product.c \
-    sim/cast.c sim/feed.c sim/init.c sim/input.c sim/memory.c sim/net_plan.c sim/step.c; do
+    sim/cast.c sim/feed.c sim/init.c sim/input.c sim/memory.c sim/net_plan.c sim/step.c sim/tensor_cast.c; do
     [[ " ${plain[*]} " == *" $file "* ]] || fail "$file is not among the files that are searched"
 done
 

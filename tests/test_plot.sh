@@ -24,7 +24,7 @@ check() {  # check SENTENCE COMMAND...: the command must succeed; shows the last
 }
 plot() {  # plot ARGUMENT...: $code is its exit code, $work/out what it printed; takes 20 s at most
     code=0
-    timeout 20 "$plot" "$@" >"$work/out" 2>&1 </dev/null || code=$?
+    timeout 120 "$plot" "$@" >"$work/out" 2>&1 </dev/null || code=$?
 }
 exited() { [ "$code" = "$1" ]; }
 says() { grep -qF -- "$1" "$work/out"; }

@@ -13,7 +13,7 @@ feed() {  # feed 'INPUT' ARGUMENT...: as fx, with printf's text as standard inpu
     shift
     code=0
     # shellcheck disable=SC2059  # a format on purpose: \n
-    printf -- "$input" | timeout 120 "$fxsim" quantize "$@" >out 2>err || code=$?
+    printf -- "$input" | timeout 600 "$fxsim" quantize "$@" >out 2>err || code=$?
 }
 gives() {  # gives 'INPUT' 'OUTPUT' ARGUMENT...: lines of the output joined by blanks
     local input=$1 want=$2

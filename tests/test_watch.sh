@@ -95,15 +95,16 @@ test_terminal() {
     if ! has script; then skip "redrawing: script (bsdutils) is not there"; return; fi
     plant tty 10 10 'done'
     code=0
-    timeout 60 script -qec "stty rows 24 cols 200; '$fxsim' watch tty --every 0.1" /dev/null >out 2>err </dev/null || code=$?
+    timeout 300 script -qec "stty rows 24 cols 200; '$fxsim' watch tty --every 0.1" /dev/null >out 2>err </dev/null || code=$?
     good "on a terminal"
     check "a run that has ended is shown once, and the command ends" [ "$(grep -c 'tty  done' out)" = 1 ]
     "$fxsim" train "${endless[@]}" --out live3 2>/dev/null &
     background=$!
     wait_for_rows live3/log.csv 3
-    (timeout 60 script -qec "stty rows 24 cols 60; '$fxsim' watch live3 --every 0.1" /dev/null >screen 2>err </dev/null) &
+    : >screen # read before the watcher has made it
+    (timeout 300 script -qec "stty rows 24 cols 60; '$fxsim' watch live3 --every 0.1" /dev/null >screen 2>err </dev/null) &
     watcher=$!
-    while kill -0 $watcher 2>/dev/null && [ "$(grep -c 'live3  running' screen || true)" -lt 3 ]; do sleep 0.02; done
+    while kill -0 $watcher 2>/dev/null && [ "$(grep -c 'live3  running' screen)" -lt 3 ]; do sleep 0.02; done
     kill -TERM $background
     wait $background 2>/dev/null || true
     background=
