@@ -121,8 +121,10 @@ static void require_equal(const char *name, const Timed *t, const int32_t *other
     exit(1);
 }
 
+#ifdef FX_HAVE_DNNL
 static double log_sum[MOST_THREADS], worst[MOST_THREADS];
 static int compared;
+#endif
 
 static void time_plain(const FxBenchShape *s, int kind, unsigned cpu, const double *peaks) {
     int8_t *x = random_codes((size_t)s->m * (size_t)s->k);
@@ -164,7 +166,9 @@ static void time_plain(const FxBenchShape *s, int kind, unsigned cpu, const doub
     }
     printf("\n");
     fflush(stdout);
+#ifdef FX_HAVE_DNNL
     compared++;
+#endif
     release(&t);
     free(x);
     free(y);

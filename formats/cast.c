@@ -166,16 +166,18 @@ static bool at_limit(const FxGrid *grid, int64_t code) {
 static void cast_numbers(const FxCast *casts, size_t channels, const FxTensor *x, const FxTensor *y, const uint32_t *R, size_t first,
                          size_t n, FxStats *stats) {
     const FxGrid *grid = &casts->q->grid;
+    const bool is_integer = !fx_type_is_float(x->type); // without a -0
     for (size_t i = first; i < first + n; i++) {
         const FxCast *cast = &casts[channels ? i % channels : 0];
         FxNumber number = fx_number_at(x->data, x->type, i, 0);
         FxEncodeArg arg = {R ? R[i - first] : 0, cast->direction ? cast->direction[i] : 0, cast->anchor, &cast->arg};
-        bool finite = number.class_of == FX_FINITE, zero = finite && !number.magnitude;
+        bool finite = number.class_of == FX_FINITE, zero = finite && (!number.magnitude || (channels && !cast->multiplier));
         stats->nonfinite += !finite;
         stats->zeros_in += zero;
         if (finite)
             fx_stats_max(stats, number.magnitude, number.exponent + x->exponent);
-        number.magnitude *= (uint64_t)cast->multiplier;
+        number.magnitude *= round_magnitude(cast->multiplier);
+        number.negative = number.negative != (cast->multiplier < 0) && (number.magnitude || !is_integer);
         number.exponent -= cast->shift;
         if (cast->q->scale.rule->real)
             number = cast->real.magnitude ? fx_number_divide(number, cast->real) : (FxNumber){0};

@@ -66,12 +66,6 @@ static void plan_fixed(Plan *p, const FxQuantiser *q) {
     p->grid = (FxGridF32){.is_fixed = true, .low = (int32_t)fx_grid_low(&q->grid), .high = (int32_t)fx_grid_high(&q->grid)};
 }
 
-// Stochastic, with the fraction cut to nearest-even: the law that has kernels of its own.
-static bool is_stochastic_c(const FxQuantiser *q) {
-    const char *law = fx_rounding_mode(&q->rounding)->law;
-    return law && !strcmp(law, "c");
-}
-
 // Whether this thread's floats round to nearest-even, as all of C's do unless somebody changed it.
 static bool adds_to_nearest(void) {
     volatile float one = 1, quarter = 0x1p-25f, most = 0x1.8p-24f;
@@ -81,7 +75,7 @@ static bool adds_to_nearest(void) {
 static FxRoundF32 *rounding_of(const Plan *p, const FxQuantiser *q, int r) {
     int mode = q->rounding.mode;
     bool few = !p->draws || r <= (p->grid.is_fixed ? 28 - q->grid.bits : 28 - q->grid.mantissa_bits);
-    if (r == 32 && is_stochastic_c(q))
+    if (r == 32 && fx_rounding_is_stochastic(&q->rounding))
         return p->kernels->stochastic_c32;
     return few && p->kernels->few[mode] ? p->kernels->few[mode] : p->kernels->round[mode];
 }
@@ -94,7 +88,7 @@ static void fuse(Plan *p, const FxCast *cast, int least, int most) {
     bool direct = !fixed && M > 0 && least == 1 && most == 1;
     int end = most + (fixed ? 0 : binades + 23 - M); // exponent field of the largest addend
     bool adds = (fixed ? q->grid.bits : M) + r <= 21 && least - M - r >= (fixed ? 26 : 2) && end < FIELD_MOST && adds_to_nearest();
-    p->fused = (even || is_stochastic_c(q)) && (fixed || p->grid.over == p->grid.limit) && (direct ? r <= 23 - M : adds);
+    p->fused = (even || fx_rounding_is_stochastic(&q->rounding)) && (fixed || p->grid.over == p->grid.limit) && (direct ? r <= 23 - M : adds);
     p->grid.beyond = (uint32_t)binades << 23;
     for (int i = 0; p->fused && i < p->outputs; i++) {
         int out = p->out[i].type == FX_FLOAT32 ? 0 : (int)p->out[i].size;

@@ -1,4 +1,5 @@
-// Scale rules that decide before they see the data, from what earlier calls did. Integers only.
+// Scale rules with a state: those that decide before they see the data, from what earlier calls did; and the direction's offset.
+// Integers only.
 #include "formats/scale.h"
 
 #include <string.h>
@@ -131,4 +132,34 @@ bool fx_autoflex_observe(const FxScale *scale, const FxGrid *grid, int64_t *stat
 
 bool fx_autoflex_is_starting(const FxScale *scale, const int64_t *state) {
     return scale->rule->observe == fx_autoflex_observe && !state[FLEX_STARTED];
+}
+
+// ---- direction
+
+enum { DIRECTION_LAST, DIRECTION_OFFSET, DIRECTION_CALLS, DIRECTION_BEGUN, DIRECTION_DEVIATION };
+
+void fx_direction_begin(const FxScale *scale, const FxGrid *grid, int64_t *state) {
+    (void)scale, (void)grid;
+    memset(state, 0, FX_DIRECTION_WORDS * sizeof *state);
+}
+
+bool fx_direction_is_due(const FxScale *scale, const int64_t *state) {
+    return !state[DIRECTION_BEGUN] || state[DIRECTION_CALLS] >= scale->parameter[0];
+}
+
+void fx_direction_keep(int64_t *state, int offset, int32_t deviation) {
+    state[DIRECTION_OFFSET] = offset;
+    state[DIRECTION_CALLS] = 0;
+    state[DIRECTION_BEGUN] = 1;
+    state[DIRECTION_DEVIATION] = deviation;
+}
+
+void fx_direction_count(int64_t *state) {
+    state[DIRECTION_CALLS] += state[DIRECTION_BEGUN];
+}
+
+int fx_direction_kept(const int64_t *state, int32_t *deviation) {
+    if (deviation)
+        *deviation = state ? (int32_t)state[DIRECTION_DEVIATION] : 0;
+    return state ? (int)state[DIRECTION_OFFSET] : 0;
 }

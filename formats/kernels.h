@@ -17,6 +17,21 @@ typedef struct FxBlockCounts {
     uint32_t at_limit; // codes at low or high after clamping
 } FxBlockCounts;
 
+// Rounding of a channel's products for each of `period` elements, a multiple of the channels, laid out for the kernels below:
+// q = (even(x * multiplier / 2^drop) + (R >> word)) >> shift; nearest-even has no word and shift 0.
+enum { FX_UNITS_PERIOD = 1024 };
+typedef struct FxUnitsTable {
+    size_t period;
+    uint32_t bits; // of a random word; 0: nearest-even
+    bool far;      // some drop is not 0
+    bool is_short; // none, and x * multiplier + 2^shift stays within int32
+    int32_t multiplier[FX_UNITS_PERIOD];
+    uint32_t word[FX_UNITS_PERIOD];  // 0..31
+    int64_t shift[FX_UNITS_PERIOD];  // 0..32
+    int64_t drop[FX_UNITS_PERIOD];   // 0..63
+    int64_t below[FX_UNITS_PERIOD];  // half a step of 2^drop, less 1; 0 where drop is 0
+} FxUnitsTable;
+
 typedef struct FxKernels {
     const char *name;
     unsigned cpu; // needed flags of formats/cpu.h
@@ -47,6 +62,18 @@ typedef struct FxKernels {
     uint64_t (*subtract)(void *w, FxType type, const int64_t *k, size_t n, int64_t limit, FxBlockCounts *counts, uint32_t *changed);
 
     uint64_t (*max_abs)(const void *x, FxType type, size_t n);
+
+    // Channels with units of their own. max[i % period] rises to |x[i]|, zeros[i % period] by the zeros.
+    void (*max_abs_period)(uint32_t *max, uint32_t *zeros, const int32_t *x, size_t n, size_t period);
+    // n elements by t from its entry `at` on, at + n <= period; |x * multiplier| < 2^62, results within int32. By the laws
+    // nearest-even, stochastic with every drop 0, the same of short
+    // products, and stochastic.
+    void (*units_even)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at);
+    void (*units_stochastic)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
+    void (*units_short)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
+    void (*units_far)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
+    // narrow from int32 to int8 or int16.
+    void (*narrow_int32)(void *y, FxType type, const int32_t *q, size_t n, int32_t low, int32_t high, FxBlockCounts *counts);
 } FxKernels;
 
 // The last table line whose flags are all in cpu.

@@ -1,5 +1,6 @@
 // The library's calls of fxsim.h: arrays of many groups.
 #include "formats/cast_f32.h"
+#include "formats/direction.h"
 #include "formats/reals_f32.h"
 
 #include <assert.h>
@@ -134,29 +135,17 @@ static bool span_is_finite(const FxArray *x, Span span) {
     return true;
 }
 
-enum { MEAN_BITS = 40 };
-
-// The mean of the samples' maxima: integers rounded by divr; floats cut MEAN_BITS bits below the last one of the largest.
 static uint64_t sample_mean(const FxArray *x, int *exponent, unsigned cpu) {
     size_t samples = x->samples ? x->samples : 1, n = x->count / samples;
     int top = *exponent, e = *exponent;
-    bool is_float = fx_type_is_float(x->type);
-    uint64_t most = span_max(x, (Span){0, x->count, 1}, &top, cpu);
-    unsigned __int128 sum = 0;
-    for (size_t s = 0; most && s < samples; s++) {
+    FxSampleMean mean = {.is_float = fx_type_is_float(x->type)};
+    mean.most = span_max(x, (Span){0, x->count, 1}, &top, cpu);
+    mean.top = top;
+    for (size_t s = 0; mean.most && s < samples; s++) {
         uint64_t m = span_max(x, (Span){s * n, n, 1}, &e, cpu);
-        int up = is_float ? e - top + MEAN_BITS : 0;
-        sum += up >= 0 ? (unsigned __int128)m << up : up > -64 ? m >> -up : 0;
+        fx_sample_mean_add(&mean, m, e);
     }
-    if (!is_float) {
-        uint64_t mean = (uint64_t)((2 * sum + samples) / (2 * samples));
-        return mean || !most ? mean : 1; // 0 would say that all are zeros
-    }
-    sum /= samples;
-    *exponent = top - MEAN_BITS;
-    for (; sum >> 62; sum >>= 1)
-        ++*exponent;
-    return (uint64_t)sum;
+    return fx_sample_mean_end(&mean, samples, exponent);
 }
 
 // The choice for one group, into cast.
@@ -190,6 +179,23 @@ static void choose(FxCast *cast, const FxArray *x, Span span, const int64_t *sta
         cast->shift = is_float ? 0 : -x->exponent;
     if (cast->real.class_of != FX_FINITE) // beyond float32
         cast->real = fx_number_f32(FX_F32_LARGEST);
+}
+
+// The search of a rule that makes one, where it is due. Such a rule has one group.
+static void seek(const FxCast *cast, const FxArray *x, int64_t *state) {
+    const FxQuantiser *q = cast->q;
+    FxTensor source = {(void *)(uintptr_t)x->data, x->type, x->count, x->exponent};
+    FxScaleInput in = {.exponent = x->exponent, .is_float = fx_type_is_float(x->type)};
+    if (!q->scale.rule->seeks)
+        return;
+    in.max_abs = fx_max_abs(x->data, x->type, x->count, &in.exponent, cast->cpu);
+    if (in.max_abs && fx_direction_is_due(&q->scale, state)) {
+        int32_t deviation;
+        int offset = fx_direction_offset(&source, &q->grid, fx_scale_choose(&q->scale, &q->grid, &in).exponent, cast->cpu, &deviation);
+        fx_direction_keep(state, offset, deviation);
+    }
+    if (in.max_abs || !fx_direction_is_due(&q->scale, state))
+        fx_direction_count(state);
 }
 
 // What a controller is told: a look at the codes before they are written.
@@ -317,6 +323,7 @@ int fx_quantise_on(unsigned cpu, const FxQuantiser *q, int64_t *state, const FxA
         FxCast *cast = strided ? &casts[g] : &one;
         if (!state)
             fx_state_start(fresh, q, 1);
+        seek(&start, x, mine);
         for (bool again = true; again;) {
             *cast = start;
             choose(cast, x, span, mine);

@@ -39,28 +39,45 @@ void fx_stats_add(FxStats *sum, const FxStats *part);
 // Takes a magnitude into max_abs.
 void fx_stats_max(FxStats *stats, uint64_t max_abs, int64_t exponent);
 
+// Units of a source's channels, C of each: value of element i = x[i] * multiplier[i % C] * 2^exponent[i % C]. multiplier
+// NULL: 1; exponent NULL: the tensor's. |x * multiplier| < 2^62 is proved by the caller.
+typedef struct FxUnits {
+    const int32_t *multiplier, *exponent;
+} FxUnits;
+
 // A quantiser made ready for one group: what is chosen once, before its ranges are cast.
 typedef struct FxCast {
     const FxQuantiser *q;
     FxRoundArg arg;
     FxRandom random;     // its rng has the site's stream and the step
     uint64_t element0;   // logical index of the tensor's first element
-    int64_t multiplier;  // of the source, 1 but for a rate; integer sources only
+    int64_t multiplier;  // of the source, 1 but for a rate or a channel's unit; integer sources only
     int shift;           // code = source * multiplier / 2^shift; float sources: code = value / 2^shift
     int exponent;        // of the codes: value = code * 2^exponent
     int anchor;          // n1 of an INQ set
     bool invalid;        // the MX scale is NaN: codes 0, values NaN
     FxNumber real;       // real-max, real-mean: the scale, which divides before the shift; 0: all codes are 0
     const int8_t *direction; // of the tensor's elements: signs of the amounts subtracted; NULL: 0
+    uint64_t max_abs;    // of a channel with units: its largest |source|, before the multiplier
     unsigned cpu;
 } FxCast;
 
 // y[i] = the code of x[i] for first <= i < first + n, or with y of float32 or float64 its value. x: any type,
-// |x| * multiplier < 2^62 for integers; y: fx_quantiser_type or wider. Adds to stats. Ranges may be cast in any order
+// |x * multiplier| < 2^62 for integers; y: fx_quantiser_type or wider. Adds to stats. Ranges may be cast in any order
 // and in parallel.
 // With channels > 0 element i goes by cast[i % channels]; all of them share q, random, element0 and cpu.
 void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, const FxTensor *y, size_t first, size_t n, FxStats *stats);
 void fx_cast_range(const FxCast *cast, const FxTensor *x, const FxTensor *y, size_t first, size_t n, FxStats *stats);
+
+// Channels with units, formats/units.c. Both may run on ranges in parallel.
+// Raises casts[c].max_abs to the largest |x[i]| of channel c = i % channels; adds the zeros among x * multiplier to stats.
+void fx_units_max(FxCast *casts, size_t channels, const FxTensor *x, size_t first, size_t n, FxStats *stats);
+// fx_cast_channels for integer x whose multipliers, shifts and max_abs stand in casts. table: of fx_units_plan, or NULL. Adds
+// to stats, but for max_abs, and with a table but for zeros_in and underflowed: these the caller has from fx_units_max.
+void fx_units_cast(const FxCast *casts, size_t channels, const FxUnitsTable *table, const FxTensor *x, const FxTensor *y, size_t first, size_t n,
+                   FxStats *stats);
+// Lays the casts out for the kernels; false where these cannot.
+bool fx_units_plan(FxUnitsTable *table, const FxCast *casts, size_t channels, FxType x, FxType y);
 
 // The value of a code of this cast.
 FxNumber fx_cast_value(const FxCast *cast, int64_t code);

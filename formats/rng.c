@@ -4,6 +4,7 @@
 #include "formats/philox.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const FxRandomSource sources[] = {
@@ -70,8 +71,10 @@ void fx_random_bits(uint32_t *out, const FxRandom *random, uint64_t first, size_
         blocks = blocks < CHUNK ? blocks : CHUNK;
         size_t take = (size_t)(blocks * lanes - skip);
         take = take < n ? take : n;
-        kernels->philox(words, random->rng, block, blocks);
-        kernels->lanes(out, words, (size_t)skip, take, random->lane_bits, drop);
+        bool whole = random->lane_bits == 32 && drop == 0 && skip == 0 && take == 4 * blocks; // the words themselves
+        kernels->philox(whole ? out : words, random->rng, block, blocks);
+        if (!whole)
+            kernels->lanes(out, words, (size_t)skip, take, random->lane_bits, drop);
         out += take;
         first += take;
         n -= take;

@@ -27,6 +27,12 @@ static inline const FxRoundMode *fx_rounding_mode(const FxRounding *rounding) {
     return rounding->own ? rounding->own : &fx_round_modes[rounding->mode];
 }
 
+// Whether the law is plain stochastic: the fraction above the floor cut to r bits by nearest-even (variant C), up by the word.
+static inline bool fx_rounding_is_stochastic(const FxRounding *rounding) {
+    const char *law = fx_rounding_mode(rounding)->law;
+    return !rounding->own && law && law[0] == 'c' && !law[1];
+}
+
 // own: NULL or an extension's modes. Syntax: nearest-even|away|zero|up|down, toward-zero, away, floor, ceil, odd, equal, stochastic[:r[:a|b|c|below]],
 // sr-eps:e[:r], signed-sr-eps:e[:r], add-constant:c, pseudo. Errors: exit code 2.
 int fx_rounding_parse(FxRounding *rounding, const char *text, const FxExtension *own, FxError *err);

@@ -1,5 +1,7 @@
 #include "formats/scale.h"
 
+#include "formats/direction.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,11 @@ static FxScaleChoice fit(const FxScaleInput *in, int shift) {
 static FxScaleChoice max_floor(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
     (void)scale;
     return fit(in, fx_log2_floor(in->max_abs) - fx_number_log2(fx_grid_largest(grid)));
+}
+
+// As max, so many exponents lower as the last search said; below the source's own it shifts left.
+static FxScaleChoice direction(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
+    return kept(in, max_floor(scale, grid, in).shift - fx_direction_kept(in->state, NULL));
 }
 
 static FxScaleChoice max_ceil(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in) {
@@ -142,6 +149,9 @@ static const FxScaleRule rules[] = {
     {.name = "autoflex", .parameters = ":LO:HI", .groups = CHANNEL, .choose = fx_autoflex_choose, .words = FX_AUTOFLEX_WORDS,
      .start = fx_autoflex_start, .observe = fx_autoflex_observe,
      .help = "Flexpoint: predicted from earlier maxima, exponent in LO .. HI (-31:0)"},
+    {.name = "direction", .parameters = ":N", .needs_maximum = true, .only_fixed = true, .seeks = true, .choose = direction,
+     .words = FX_DIRECTION_WORDS, .start = fx_direction_begin,
+     .help = "0 to 4 below max, where the cosine to the source is largest; sought every N calls (100)"},
     {.name = "block", .parameters = "N[:floor|ceil|even]", .needs_maximum = true, .choose = block,
      .help = "OCP MX: an E8M0 scale for N consecutive elements"},
     {.name = "real-max", .needs_maximum = true, .only_fixed = true, .groups = ALL, .real = FX_REAL_MAX, .choose = real,
@@ -191,6 +201,8 @@ int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err) {
         return fx_fail(err, FX_EXIT_USAGE, "scale %s needs a signed fixed grid, not %s", text, grid_text);
     if (rule->observe == fx_autoflex_observe && (grid->bits < 5 || grid->bits > 16))
         return fx_fail(err, FX_EXIT_USAGE, "scale %s needs 5 to 16 bits; %s has %d", text, grid_text, grid->bits);
+    if (rule->seeks && grid->bits > FX_DIRECTION_MOST_BITS)
+        return fx_fail(err, FX_EXIT_USAGE, "scale %s needs at most %d bits; %s has %d", text, FX_DIRECTION_MOST_BITS, grid_text, grid->bits);
     int nob = grid->bits - 1;
     if (rule->observe == fx_overflow_observe && (scale->parameter[0] < nob - 126 || scale->parameter[0] > nob + 127))
         return fx_fail(err, FX_EXIT_USAGE, "scale %s: R of %s stays in %d .. %d", text, grid_text, nob - 126, nob + 127);
@@ -226,6 +238,10 @@ static bool parse_parameters(FxScale *out, const char **p) {
                 *p += strlen(ways[i]);
             }
         return true;
+    }
+    if (rule->seeks) {
+        v[0] = 100;
+        return **p != ':' || (++*p, parameter(&v[0], p, false) && v[0] >= 1);
     }
     if (rule->observe == fx_overflow_observe) {
         memcpy(v, (int[]){5, 100, 100}, sizeof out->parameter);
@@ -285,7 +301,7 @@ void fx_scale_print(char *text, size_t size, const FxScale *scale) {
         return;
     }
     char parameters[40] = "", group[20] = "";
-    if (rule->choose == constant)
+    if (rule->choose == constant || rule->seeks)
         snprintf(parameters, sizeof parameters, ":%d", v[0]);
     if (rule->observe == fx_overflow_observe)
         snprintf(parameters, sizeof parameters, ":%d:%d:%d", v[0], v[1], v[2]);
@@ -296,4 +312,24 @@ void fx_scale_print(char *text, size_t size, const FxScale *scale) {
     else if (scale->group)
         snprintf(group, sizeof group, "%s", scale->group == FX_GROUP_CHANNEL ? ".channel" : ".sample");
     snprintf(text, size, "%s%s%s", rule->name, parameters, group);
+}
+
+enum { MEAN_BITS = 40 };
+
+void fx_sample_mean_add(FxSampleMean *mean, uint64_t max_abs, int exponent) {
+    int up = mean->is_float ? exponent - mean->top + MEAN_BITS : 0;
+    mean->sum += up >= 0 ? (unsigned __int128)max_abs << up : up > -64 ? max_abs >> -up : 0;
+}
+
+uint64_t fx_sample_mean_end(const FxSampleMean *mean, size_t samples, int *exponent) {
+    unsigned __int128 sum = mean->sum;
+    if (!mean->is_float) {
+        uint64_t rounded = (uint64_t)((2 * sum + samples) / (2 * samples));
+        return rounded || !mean->most ? rounded : 1; // 0 would say that all are zeros
+    }
+    sum /= samples;
+    *exponent = mean->top - MEAN_BITS;
+    for (; sum >> 62; sum >>= 1)
+        ++*exponent;
+    return (uint64_t)sum;
 }

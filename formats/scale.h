@@ -15,7 +15,7 @@ enum { FX_SCALE_PARAMETERS = 3 };
 
 typedef struct FxScale {
     const FxScaleRule *rule;
-    int parameter[FX_SCALE_PARAMETERS]; // const: E; overflow: R, CALLS, PPM; autoflex: LO, HI; block: floor 0, ceil 1, even 2
+    int parameter[FX_SCALE_PARAMETERS]; // const: E; overflow: R, CALLS, PPM; autoflex: LO, HI; direction: N; block: floor 0, ceil 1, even 2
     FxGroup group;
     int block; // elements of a block
 } FxScale;
@@ -29,7 +29,7 @@ typedef struct FxScaleInput {
     int alpha;        // log2 of WAGE's layer constant
     int lower;        // log2 of WAGE's gamma: shift rules choose an exponent that much lower
     int last;         // the exponent printed last; 0 at first
-    const int64_t *state; // of rules that decide before they see the data
+    const int64_t *state; // of rules that have words; NULL: at their start
 } FxScaleInput;
 
 // Output code = source code / 2^shift; value = code * 2^exponent (of the code's unit on fixed grids, of the scale else).
@@ -57,6 +57,7 @@ struct FxScaleRule {
     bool is_shift;      // reads `lower`
     bool discards;      // the declared exponent does not follow the source
     bool sample_mean;   // its maximum is the mean over the samples' maxima
+    bool seeks;         // its state comes from searches of the source (formats/direction.h) that the caller makes when one is due
     unsigned groups;    // 1 << FxGroup of the suffixes it takes
     FxReal real;
     FxScaleChoice (*choose)(const FxScale *scale, const FxGrid *grid, const FxScaleInput *in);
@@ -78,6 +79,19 @@ bool fx_scale_is_mx(const FxScale *scale);
 // One power of two for the whole tensor, from the tensor's maximum or a state; one that is written down.
 bool fx_scale_is_single(const FxScale *scale);
 bool fx_scale_is_constant(const FxScale *scale);
+
+// The mean of the samples' maxima, which rules with sample_mean read: integers rounded by divr, at least 1; floats cut 40 bits
+// below the last one of the largest. top: exponent that belongs to the largest of all, `most`; zeroed but for these.
+typedef struct FxSampleMean {
+    bool is_float;
+    int top;
+    uint64_t most;
+    unsigned __int128 sum;
+} FxSampleMean;
+
+void fx_sample_mean_add(FxSampleMean *mean, uint64_t max_abs, int exponent);
+// *exponent: what the result counts in; of integers as it was.
+uint64_t fx_sample_mean_end(const FxSampleMean *mean, size_t samples, int *exponent);
 
 // Whether rule, parameters, group and grid go together. Errors: exit code 2.
 int fx_scale_check(const FxScale *scale, const FxGrid *grid, FxError *err);
@@ -108,5 +122,18 @@ void fx_autoflex_start(const FxScale *scale, const FxGrid *grid, int64_t *state)
 bool fx_autoflex_observe(const FxScale *scale, const FxGrid *grid, int64_t *state, const FxScaleSeen *seen);
 // Whether the scale is autoflex and its start is not over.
 bool fx_autoflex_is_starting(const FxScale *scale, const int64_t *state);
+
+// Direction: Zhu et al. 1912.12607. The exponent of rule max minus an offset that a search finds at the first call and every N
+// calls (fx_direction_offset, given the exponent that the rule chooses without a state). State: the last exponent, for callers that
+// keep it there; the offset; calls since the search; whether one was made; its deviation in 2^-15.
+enum { FX_DIRECTION_WORDS = 5 };
+void fx_direction_begin(const FxScale *scale, const FxGrid *grid, int64_t *state);
+// Whether this call must search first; a source of zeros puts it off.
+bool fx_direction_is_due(const FxScale *scale, const int64_t *state);
+// What a search found.
+void fx_direction_keep(int64_t *state, int offset, int32_t deviation);
+// A call was made, search or not; one that put its search off does not count.
+void fx_direction_count(int64_t *state);
+int fx_direction_kept(const int64_t *state, int32_t *deviation); // NULL: 0; deviation may be NULL
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "formats/tensor.h"
 #include "layers/accumulator.h"
+#include "layers/norm.h"
 #include "layers/work.h"
 
 typedef struct FxLayer FxLayer;
@@ -13,6 +14,9 @@ typedef struct FxLayer FxLayer;
 typedef enum FxRole {
     FX_ROLE_PRODUCT, // reads codes and a weight operand, gives sums
     FX_ROLE_MAP,     // an exact map of codes or sums
+    FX_ROLE_NORM,    // a batch norm
+    FX_ROLE_ADD,     // of two tensors: the end of a residual block
+    FX_ROLE_PARAMETER, // gamma or beta of a norm
     FX_ROLE_LOSS
 } FxRole;
 
@@ -55,7 +59,7 @@ struct FxLayer {
     FxTensor saved;                      // pool: place of the winner in its window, uint8; relu: 1 where x > 0, uint8
     bool in_place;                       // y may be x
     uint64_t first_word;                 // dropout: element whose word is the first; a second one behind a product: 2^40
-    int gain;                            // of a map of integers: what it adds to the exponent, forward and backward
+    int gain;                            // of a map of integers: what it adds to the exponent, forward and backward; floats: nothing
 };
 
 const FxLayerOps *fx_layer_ops(int i); // NULL past the last
@@ -76,6 +80,12 @@ size_t fx_layer_scratch(const FxLayer *layer, FxProductKind kind, int images, co
 FxProduct fx_layer_product(const FxLayer *layer, FxProductKind kind, int images, const FxTensor *left, const FxTensor *right,
                            const FxTensor *sums);
 
-extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_relu_ops, fx_dropout_ops, fx_sse_ops, fx_softmax_ops, fx_niti_ops;
+// The kind that a norm's layer writes.
+FxNormKind fx_norm_kind_of(const FxLayerOps *ops);
+
+extern const FxLayerOps fx_l2_norm_ops, fx_l1_norm_ops, fx_range_norm_ops, fx_shift_norm_ops, fx_add_ops;
+extern const FxLayerOps fx_gamma_ops, fx_beta_ops; // in no table
+extern const FxLayerOps fx_identity_ops;           // likewise: a norm that a recipe leaves out
+extern const FxLayerOps fx_conv_ops, fx_fc_ops, fx_max_pool_ops, fx_gap_ops, fx_relu_ops, fx_dropout_ops, fx_sse_ops, fx_softmax_ops, fx_niti_ops;
 
 #endif

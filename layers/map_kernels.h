@@ -17,6 +17,14 @@ typedef struct FxMapKernels {
     void (*unpool_row_16)(const FxLayer *layer, const int16_t *e, int16_t *image, const uint8_t *place, int oy);
     void (*relu_16)(int64_t *y, uint8_t *mask, const int64_t *x, size_t n);
     void (*relu_back_16)(int16_t *dx, const int16_t *e, const uint8_t *mask, size_t n);
+    // Addition (layers/add.h), by type up to int32: y[i] += x[i] * 2^shift, 0 <= shift <= 24; y[i] += x[i] / 2^shift rounded
+    // halves up, shift > 0.
+    void (*add_left[FX_INT32 + 1])(int64_t *y, const void *x, size_t n, int shift);
+    void (*add_right[FX_INT32 + 1])(int64_t *y, const void *x, size_t n, int shift);
+    // Of int64, and of products with an exponent each: held to 38 bits before the shift, y to 62 bits.
+    void (*add_wide)(int64_t *y, const int64_t *x, size_t n, int shift);
+    void (*add_products)(int64_t *y, const int32_t *x, const int32_t *multiplier, const int32_t *exponent, int e, size_t n);
+    void (*hold)(int64_t *y, size_t n); // to +-(2^62 - 1)
 } FxMapKernels;
 
 const FxMapKernels *fx_map_kernels(unsigned cpu); // the last line whose flags are all in cpu

@@ -19,13 +19,14 @@ static const FxSiteConfig *site_of(const FxConfig *c, int phase, int index, FxSi
 
 FxType fx_carrier(const FxConfig *c, int index, FxSite site, uint64_t *max) {
     FxType type = FX_INT8;
+    const bool channels = site == FX_SITE_PREACT || (site == FX_SITE_ERROR_GRAD && fx_carrier(c, index, fx_left_site(c, index, FX_GRADIENT), NULL) != FX_FLOAT32);
     uint64_t most = 0;
     bool any = false, floats = c->carries_floats;
     for (int i = 0; i < c->phase_count; i++) {
         const FxSiteConfig *s = site_of(c, i, index, site);
         if (site == FX_SITE_LOGITS && !s->on) // then the sums themselves are read
             continue;
-        floats |= !fx_site_is_integer(s);
+        floats |= !fx_site_is_integer(s) && !(channels && fx_site_is_channel(s));
         if (floats)
             continue;
         type = any ? fx_wider_type(type, fx_quantiser_type(&s->q)) : fx_quantiser_type(&s->q);
@@ -79,8 +80,25 @@ bool fx_loss_is_integer(const FxConfig *c) {
     return integers;
 }
 
-bool fx_update_is_integer(const FxConfig *c, int index) {
-    static const FxSite sites[] = {FX_SITE_STORE, FX_SITE_GRADIENT, FX_SITE_MOMENTUM, FX_SITE_DECAY};
+bool fx_has_channels(const FxConfig *c, int index, FxSite site) {
+    bool channels = false;
+    for (int i = 0; i < c->phase_count; i++)
+        channels |= fx_site_is_channel(site_of(c, i, index, site));
+    return channels;
+}
+
+bool fx_norm_is_integer(const FxConfig *c, int index) {
+    static const FxSite sites[] = {FX_SITE_PREACT, FX_SITE_PREACT_ERROR, FX_SITE_NORM_GAMMA, FX_SITE_NORM_BETA};
+    bool integers = true;
+    for (int i = 0; i < 4; i++) {
+        FxType type = fx_carrier(c, index, sites[i], NULL);
+        integers &= type == FX_INT8 || type == FX_INT16;
+    }
+    return integers;
+}
+
+bool fx_update_is_integer(const FxConfig *c, int index, FxSite store, FxSite gradient) {
+    const FxSite sites[] = {store, gradient, FX_SITE_MOMENTUM, FX_SITE_DECAY};
     bool integers = !c->update.rule->has_second && !c->carries_floats;
     for (int i = 0; i < c->phase_count; i++)
         for (int j = 0; j < 4; j++) {

@@ -26,6 +26,11 @@ bool fx_product_is_float(const FxConfig *config, int index, FxProductKind kind);
 // The loss runs on integers where outputs and error are integers; the update where store, gradient, momentum and decay are
 // fixed grids of constant scale.
 bool fx_loss_is_integer(const FxConfig *config);
-bool fx_update_is_integer(const FxConfig *config, int index);
+bool fx_update_is_integer(const FxConfig *config, int index, FxSite store, FxSite gradient);
+
+// A norm runs on integers where its input, its error and its parameters are 8 or 16 bits of power-of-two scales.
+bool fx_norm_is_integer(const FxConfig *config, int index);
+// Whether a site's integers have an exponent a channel in some phase.
+bool fx_has_channels(const FxConfig *config, int index, FxSite site);
 
 #endif

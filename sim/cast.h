@@ -4,29 +4,14 @@
 
 #include "sim/step.h"
 
-// A quantiser on its way over a tensor. Blocks of an MX scale run along the middle one of [outer][axis][inner].
-typedef struct FxTensorCast {
-    const FxQuantiser *q;
-    FxRandom random;
-    uint64_t element0;      // index of the first element
-    int alpha, lower, last; // as FxScaleInput
-    int64_t *state;         // of a controller
-    bool observes;          // whether it may move: not in an evaluation
-    const int8_t *direction; // signed-sr-eps; NULL elsewhere
-    size_t axis, inner;     // MX alone
-    size_t samples, channels; // groups of a sample or channel, max-mean: images; length of the last axis
-    FxCast *casts;          // room for as many
-} FxTensorCast;
-
-// y = the codes of x, or their values where y is float32; sets y->exponent (float32: 0). pass: receives the clip mask,
-// 1 = passes; NULL: not wanted. A controller that has just begun repeats the call as its rule says.
-FxScaleChoice fx_tensor_cast(const FxTensorCast *cast, const FxWork *work, const FxTensor *x, uint8_t *pass, FxTensor *y, FxStats *stats);
-
 typedef struct FxSource {
     const FxTensor *x;
     uint8_t *pass;           // receives the clip mask; NULL: not wanted
     const int8_t *direction; // at a store: signs of the amounts subtracted; NULL: not wanted
     uint64_t element0;       // index of the first element: of a bias, which follows the weights
+    const FxUnits *units;    // of x's channels, the last axis; NULL: x->exponent for all
+    int32_t *exponents;      // where the site has a scale a channel and y integer codes: receives the channels'; NULL elsewhere
+    size_t channels;         // of x and y; 0: the node's, as the site says
 } FxSource;
 
 // y = source.x at node's site, under the step's configuration; sets y->exponent and the site's state. Where the site is

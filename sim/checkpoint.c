@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 3, NAME = 48 };
+enum { VERSION = 4, NAME = 48 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -52,26 +52,48 @@ static FxTensor array64(void *data, size_t count) {
     return (FxTensor){data, FX_INT64, count, 0};
 }
 
-enum { PER_LAYER = 7 };
+enum { PER_NODE = 7, PER_NORM = 3 };
 
-// The registered items in their order: totals, then for each layer its weights and what its sites have seen.
+static int items_of(const FxNode *node) {
+    return node->norm && node->layer.ops->role == FX_ROLE_NORM ? PER_NODE + PER_NORM : PER_NODE;
+}
+
+// The registered items in their order: totals, then for each node that keeps something its weights and what its sites have
+// seen, and a norm's running statistics.
 int fx_checkpoint_items(const FxRun *run) {
-    return 1 + PER_LAYER * run->net.product_count;
+    int count = 1;
+    for (int k = 0; k < run->net.keeper_count; k++)
+        count += items_of(run->net.keepers[k]);
+    return count;
+}
+
+// The node of an item behind the totals; *index becomes its place among that node's.
+static FxNode *node_of(const FxRun *run, int *index, int *keeper) {
+    *index -= 1;
+    for (*keeper = 0; *index >= items_of(run->net.keepers[*keeper]); ++*keeper)
+        *index -= items_of(run->net.keepers[*keeper]);
+    return run->net.keepers[*keeper];
 }
 
 static Item item(FxRun *run, int index, uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     Item out;
+    int keeper;
     if (index == 0) {
         strcpy(out.name, "totals");
         out.data = array64(packed, FX_CHECKPOINT_TOTALS);
         return out;
     }
-    FxNode *node = fx_net_product(&run->net, (index - 1) / PER_LAYER);
+    FxNode *node = node_of(run, &index, &keeper);
     _Static_assert(sizeof(FxSiteState) % sizeof(uint64_t) == 0 && sizeof(FxAccumulatorCounts) % sizeof(uint64_t) == 0, "64-bit fields");
-    static const char *const names[PER_LAYER] = {"weights", "sites", "sums", "live", "momentum", "second", "exponents"};
-    int which = (index - 1) % PER_LAYER;
-    snprintf(out.name, sizeof out.name, "%s.%s", node->name.name, names[which]);
-    FxTensor parts[PER_LAYER] = {
+    static const char *const names[PER_NODE + PER_NORM] = {"weights", "sites", "sums", "live", "momentum", "second", "exponents",
+                                                           "running.mean", "running.scale", "running"};
+    snprintf(out.name, sizeof out.name, "%s.%s", node->name.name, names[index]);
+    if (index >= PER_NODE) {
+        FxNormNode *norm = node->norm;
+        out.data = index < PER_NODE + 2 ? norm->running[index - PER_NODE] : array64(norm->running_state, sizeof norm->running_state / sizeof(int64_t));
+        return out;
+    }
+    FxTensor parts[PER_NODE] = {
         node->store,
         array64(node->site, sizeof node->site / (sizeof(uint64_t))),
         array64(node->sums, sizeof node->sums / (sizeof(uint64_t))),
@@ -82,7 +104,7 @@ static Item item(FxRun *run, int index, uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     };
     for (int i = 0; i < 3; i++) // where they move, the codes alone say nothing
         node->exponents[i] = (i == 0 ? &node->store : i == 1 ? &node->momentum : &node->second)->exponent;
-    out.data = parts[which];
+    out.data = parts[index];
     return out;
 }
 
@@ -301,8 +323,8 @@ static int read_item(Stream *s, const Item *it, FxForeign *foreign, const char *
 }
 
 static void take_exponents(FxRun *run) {
-    for (int p = 0; p < run->net.product_count; p++) {
-        FxNode *node = fx_net_product(&run->net, p);
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        FxNode *node = run->net.keepers[k];
         node->store.exponent = node->exponents[0];
         node->momentum.exponent = node->exponents[1];
         node->second.exponent = node->exponents[2];
@@ -366,11 +388,11 @@ int fx_checkpoint_read_foreign(FxRun *run, const char *path, uint64_t packed[FX_
     int result = check_file(s.file, path, err) || read_header(&s, run, &mark, true, path, err) ? -1 : 0;
     for (int i = 0; result == 0 && i < fx_checkpoint_items(run); i++) {
         Item it = item(run, i, packed);
-        int which = i ? (i - 1) % PER_LAYER : -1;
-        static const FxSite sites[PER_LAYER] = {FX_SITE_STORE, 0, 0, 0, FX_SITE_MOMENTUM, FX_SITE_SECOND, 0};
-        FxForeign *place = which == 0 || which == 4 || which == 5 ? &foreign[i - 1] : NULL;
+        int which = i, keeper = 0;
+        const FxNode *node = i ? node_of(run, &which, &keeper) : NULL;
+        FxForeign *place = i && (which == 0 || which == 4 || which == 5) ? &foreign[i - 1] : NULL;
         if (place)
-            *place = (FxForeign){.layer = (i - 1) / PER_LAYER, .site = sites[which]};
+            *place = (FxForeign){.keeper = keeper, .site = which == 0 ? node->store_site : which == 4 ? FX_SITE_MOMENTUM : FX_SITE_SECOND};
         result = read_item(&s, &it, place, path, err);
     }
     fclose(s.file);

@@ -10,7 +10,7 @@ enum { FX_PACKED_IMAGES = 1, FX_PACKED_RULE = 24 }; // places in the packed tota
 // What a fork read, in the type and count of its parent.
 typedef struct FxForeign {
     FxTensor data;
-    int layer;
+    int keeper; // of the net
     FxSite site;
 } FxForeign;
 

@@ -5,6 +5,7 @@
 #include "formats/quantiser.h"
 #include "layers/layer.h"
 #include "sim/loss_scale.h"
+#include "sim/norm_config.h"
 #include "sim/optimiser.h"
 #include "sim/ranges.h"
 #include "sim/rate.h"
@@ -23,6 +24,8 @@ bool fx_site_is_integer(const FxSiteConfig *site);
 // Fixed grids: whether the unit of its codes is written down (const); or follows no data (const, alpha).
 bool fx_site_is_constant(const FxSiteConfig *site);
 bool fx_site_has_fixed_steps(const FxSiteConfig *site);
+// Integers of one exponent a channel, which preact and error.grad may hold.
+bool fx_site_is_channel(const FxSiteConfig *site);
 // Whether an overflow controller moves its range.
 bool fx_site_has_overflow(const FxSiteConfig *site);
 
@@ -34,10 +37,11 @@ typedef struct FxLayerConfig {
     bool error_before_masks; // error.at = before-masks
     int64_t store_limit;     // largest kept code of a fixed grid; INT64_MAX elsewhere
     int init_c;              // half width sqrt(init_c / fan-in) of the initial weights
+    FxNormConfig norm;       // of the norms behind it
 } FxLayerConfig;
 
-// Whether a product layer has the site: only the first has an input, all others an activation, only the last logits. The
-// first layer's activation.grad is a copy of its input.
+// Whether a product layer, with the norms and additions behind it, has the site: only the first has an input, all others
+// an activation, only the last logits. The first layer's activation.grad is a copy of its input.
 bool fx_site_of(FxSite site, const FxLayerName *layer);
 
 typedef struct FxAugment {
@@ -66,6 +70,7 @@ typedef struct FxUpdateConfig {
     const FxOptimiser *rule;
     bool lsb; // the rate counts steps of the store
     bool nesterov;
+    bool by_deviation; // the rate shrinks with the deviation of the layer's errors
     FxScalar beta1, beta2, epsilon; // adam
 } FxUpdateConfig;
 

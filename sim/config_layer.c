@@ -24,11 +24,27 @@ static const char *layer_label(const FxLayerName *layer) {
 }
 
 bool fx_site_of(FxSite site, const FxLayerName *layer) {
-    return site == FX_SITE_INPUT ? layer->first : site == FX_SITE_ACTIVATION ? !layer->first : site != FX_SITE_LOGITS || layer->last;
+    switch (site) {
+    case FX_SITE_INPUT: return layer->first;
+    case FX_SITE_ACTIVATION: return !layer->first;
+    case FX_SITE_LOGITS: return layer->last;
+    case FX_SITE_PREACT: return layer->norm || layer->added;
+    case FX_SITE_PREACT_ERROR: return layer->norm || layer->add;
+    case FX_SITE_SUM: return layer->add;
+    case FX_SITE_SUM_ERROR: return layer->fork;
+    default: return site < FX_SITE_NORM_MEAN || layer->norm;
+    }
 }
 
 bool fx_site_is_integer(const FxSiteConfig *site) {
-    return site->on && !site->q.grid.kind->has_patterns && fx_scale_is_single(&site->q.scale);
+    const FxScale *scale = &site->q.scale;
+    return site->on && !site->q.grid.kind->has_patterns && (fx_scale_is_single(scale) || (scale->rule->sample_mean && !scale->group));
+}
+
+bool fx_site_is_channel(const FxSiteConfig *site) {
+    const FxScaleRule *rule = site->q.scale.rule;
+    return site->on && fx_grid_is_fixed(&site->q.grid) && site->q.scale.group == FX_GROUP_CHANNEL && rule->needs_maximum && !rule->real &&
+           !rule->observe && !rule->sample_mean && !rule->discards;
 }
 
 bool fx_site_is_constant(const FxSiteConfig *site) {
@@ -186,13 +202,19 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
     return 0;
 }
 
+// Where integers may have one exponent a channel.
+static bool may_be_channels(FxSite site) {
+    return site == FX_SITE_PREACT || site == FX_SITE_ERROR_GRAD;
+}
+
 // What the integer datapath needs of all its sites.
 static int check_integers(const Resolver *r, const FxLayerConfig *c, const FxLayerName *layer) {
     for (int i = 0; fx_site_info(i); i++) {
         const FxSiteInfo *info = fx_site_info(i);
         const FxSiteConfig *site = &c->site[info->site];
         bool needed = info->site <= FX_SITE_STORE;
-        if (!fx_site_of(info->site, layer) || (info->parent && !site->is_set) || (!site->on && !needed) || fx_site_is_integer(site))
+        if (!fx_site_of(info->site, layer) || (info->parent && !site->is_set) || (!site->on && !needed) || fx_site_is_integer(site) ||
+            (may_be_channels(info->site) && fx_site_is_channel(site)))
             continue;
         if (!site->on)
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = none needs floating point; name a fixed grid", layer->name, info->name);
@@ -245,6 +267,8 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
         if (fx_site_of(info->site, layer) && site_at(r, &c->site[info->site], info, info->site == FX_SITE_INPUT ? NULL : layer, layer, step))
             return -1;
     }
+    if (layer->norm && fx_norm_at(r, &c->norm, layer, step))
+        return -1;
     if (fx_value_at(r, text, "init.law", layer, step))
         return -1;
     c->init_c = atoi(strchr(text, ':') + 1);

@@ -19,6 +19,9 @@ int fx_value_at(const Resolver *r, char text[FX_VALUE], const char *path, const 
 // before: the layer in the phase before, NULL in the first.
 int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before, const FxLayerName *layer, uint64_t step);
 
+// The keys norm.* of a layer.
+int fx_norm_at(const Resolver *r, FxNormConfig *c, const FxLayerName *layer, uint64_t step);
+
 // The keys of [update] and [loss-scale] that hold no schedule; those that do.
 int fx_resolve_update(const Resolver *r);
 int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step);

@@ -41,6 +41,7 @@ int fx_resolve_update(const Resolver *r) {
     FxUpdateConfig *u = &r->config->update;
     u->rule = fx_optimiser_find(fx_recipe_text(r->recipe, "update.rule"));
     u->lsb = !strcmp(fx_recipe_text(r->recipe, "update.rate-unit"), "lsb");
+    u->by_deviation = !strcmp(fx_recipe_text(r->recipe, "update.rate-factor"), "deviation");
     u->nesterov = !strcmp(fx_recipe_text(r->recipe, "update.nesterov"), "yes");
     u->beta1 = scalar(r->recipe, "update.beta1");
     u->beta2 = scalar(r->recipe, "update.beta2");

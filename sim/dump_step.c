@@ -88,7 +88,7 @@ static void weight_shape(FxVector *v, const FxLayer *l) {
         set_shape(v, "kh.kw.ci.co", 4, (const int[]){l->kernel, l->kernel, l->image.c, l->out.c});
 }
 
-// Errors behind overlapping windows are sums of codes: where they are no codes, a vector of the carrier's numbers.
+// Errors behind overlapping windows are sums of codes, and behind a mean parts of them: where they are no codes, a vector of the carrier's numbers.
 static void widen_for_sums(FxVector *v, const FxGrid *grid, const FxTensor *t) {
     FxQuantiser q;
     bool patterns = t->type == FX_FLOAT32 && fx_vector_patterns(v, &q), codes = true;
@@ -212,6 +212,14 @@ static void add_line(Dump *d, const FxNode *node, int line, const FxTensor *t) {
         add_words(d, product, &v, site, l->weights, part.count);
 }
 
+// Of what a map makes of them: a mean over positions has more bits, by as many as its exponent falls.
+static int map_bits(const Dump *d, const FxNode *product, const FxNode *map) {
+    int bits = sum_bits(d, product, FX_FORWARD);
+    for (const FxNode *n = product + 1; n <= map; n++)
+        bits -= n->layer.ops == &fx_gap_ops ? n->layer.gain : 0;
+    return bits < 63 ? bits : 63; // where it is held
+}
+
 // What a map made, or kept for its way back.
 static void add_map(Dump *d, const FxNode *node, const char *what, const FxTensor *t) {
     const FxLayer *l = &node->layer;
@@ -225,7 +233,7 @@ static void add_map(Dump *d, const FxNode *node, const char *what, const FxTenso
     if (l->ops->saved && !strcmp(what, l->ops->saved))
         describe_number(&v, t, l->ops == &fx_max_pool_ops ? bits_for((uint64_t)l->kernel * (uint64_t)l->kernel - 1) : 1, false);
     else if (product)
-        describe_number(&v, t, sum_bits(d, product, FX_FORWARD), true);
+        describe_number(&v, t, map_bits(d, product, node), true);
     else
         describe_site(&v, fx_net_product(&d->run->net, 0), input, FX_SITE_INPUT, t);
     add(d, &v, t);

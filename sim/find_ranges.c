@@ -4,12 +4,12 @@
 #include <string.h>
 
 static void take(FxRun *run, const FxRun *twin) {
-    for (int p = 0; p < run->net.product_count; p++)
+    for (int k = 0; k < run->net.keeper_count; k++)
         for (int i = 0; fx_site_info(i); i++) {
             FxSite site = fx_site_info(i)->site;
-            const FxSiteConfig *c = &run->config.phases[0].layers[p].site[site];
-            FxSiteState *to = &fx_net_product(&run->net, p)->site[site];
-            const FxSiteState *from = &fx_net_product(&twin->net, p)->site[site];
+            const FxSiteConfig *c = &run->config.phases[0].layers[run->net.keepers[k]->id - 1].site[site];
+            FxSiteState *to = &run->net.keepers[k]->site[site];
+            const FxSiteState *from = &twin->net.keepers[k]->site[site];
             if (fx_site_has_overflow(c) && from->rule == to->rule) // else a milestone gave the twin's words to another rule
                 to->words[0] = from->words[0];
         }

@@ -13,8 +13,8 @@ static uint64_t images_after(const FxConfig *c, uint64_t step) {
 
 // One kept array under this run's format: as it is where that is the same, else rounded. Returns whether it was rounded.
 static bool adopt(FxRun *run, const FxPhase *phase, FxForeign *from, const uint64_t formats[3]) {
-    FxNode *node = fx_net_product(&run->net, from->layer);
-    int which = from->site == FX_SITE_STORE ? 0 : from->site == FX_SITE_MOMENTUM ? 1 : 2;
+    FxNode *node = run->net.keepers[from->keeper];
+    int which = from->site == node->store_site ? 0 : from->site == FX_SITE_MOMENTUM ? 1 : 2;
     FxTensor *to = which == 0 ? &node->store : which == 1 ? &node->momentum : &node->second;
     bool same = from->data.type == to->type && formats[which] == node->site[from->site].format;
     if (from->data.count == 0 || to->count == 0)
@@ -23,7 +23,7 @@ static bool adopt(FxRun *run, const FxPhase *phase, FxForeign *from, const uint6
     if (same)
         memcpy(to->data, from->data.data, to->count * fx_type_size(to->type));
     else
-        fx_net_adopt(&run->net, &run->config, phase, from->layer, from->site, &from->data);
+        fx_net_adopt(&run->net, &run->config, phase, node, from->site, &from->data);
     if (same)
         to->exponent = from->data.exponent;
     return !same;
@@ -31,11 +31,11 @@ static bool adopt(FxRun *run, const FxPhase *phase, FxForeign *from, const uint6
 
 // The parent's formats, as its sites had them.
 static void note_formats(const FxRun *run, uint64_t (*formats)[3]) {
-    for (int p = 0; p < run->net.product_count; p++) {
-        const FxSiteState *site = fx_net_product(&run->net, p)->site;
-        formats[p][0] = site[FX_SITE_STORE].format;
-        formats[p][1] = site[FX_SITE_MOMENTUM].format;
-        formats[p][2] = site[FX_SITE_SECOND].format;
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        const FxNode *node = run->net.keepers[k];
+        formats[k][0] = node->site[node->store_site].format;
+        formats[k][1] = node->site[FX_SITE_MOMENTUM].format;
+        formats[k][2] = node->site[FX_SITE_SECOND].format;
     }
 }
 
@@ -46,8 +46,10 @@ static void begin_anew(FxRun *run, bool other_rule, FxLossScale scale) {
         run->loss_scale = scale;
     if (other_rule)
         run->net.updates = 0;
-    for (int p = 0; p < run->net.product_count; p++) {
-        FxNode *node = fx_net_product(&run->net, p);
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        FxNode *node = run->net.keepers[k];
+        if (node->layer.ops->role == FX_ROLE_NORM)
+            node->norm->running_state[2] = 0;
         for (int i = 0; i < FX_SITE_NUMBERS; i++) {
             node->site[i].stats = (FxStats){0};
             node->site[i].quality = (FxQuality){0};
@@ -84,8 +86,8 @@ static int take_over(FxRun *run, uint64_t step, const uint64_t packed[FX_CHECKPO
     begin_anew(run, other_rule, scale);
     fx_net_start_controllers(&run->net, phase);
     for (int i = 0; i < fx_checkpoint_items(run); i++)
-        if (foreign[i].data.data && (foreign[i].site == FX_SITE_STORE || !other_rule))
-            rounded += adopt(run, phase, &foreign[i], formats[foreign[i].layer]);
+        if (foreign[i].data.data && (!other_rule || foreign[i].site == run->net.keepers[foreign[i].keeper]->store_site))
+            rounded += adopt(run, phase, &foreign[i], formats[foreign[i].keeper]);
     return rounded;
 }
 
@@ -96,7 +98,7 @@ int fx_checkpoint_fork(FxRun *run, const char *directory, uint64_t step, char te
         return -1;
     const size_t items = (size_t)fx_checkpoint_items(run);
     FxForeign *foreign = calloc(items, sizeof *foreign);
-    uint64_t (*formats)[3] = calloc((size_t)run->net.product_count, sizeof *formats);
+    uint64_t (*formats)[3] = calloc((size_t)run->net.keeper_count, sizeof *formats);
     int result = foreign && formats ? fx_checkpoint_read_foreign(run, path, packed, foreign, err)
                                     : fx_fail_memory(err, "fork", items * sizeof *foreign);
     if (result == 0 && images_after(&run->config, step) != packed[FX_PACKED_IMAGES])

@@ -130,7 +130,7 @@ static int adopt(Import *in, int layer, FxError *err) {
         if (fx_number_at(all.data, all.type, i, 0).class_of != FX_FINITE)
             result = refuse(in, node, i, "not finite", err);
     if (result == 0)
-        fx_net_adopt(&run->net, &run->config, &run->config.phases[0], layer, FX_SITE_STORE, &all);
+        fx_net_adopt(&run->net, &run->config, &run->config.phases[0], node, FX_SITE_STORE, &all);
     free(all.data);
     return result;
 }

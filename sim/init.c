@@ -2,6 +2,7 @@
 // function of (seed, layer, element).
 #include "layers/linear.h"
 #include "sim/cast.h"
+#include "sim/tensor_cast.h"
 #include "sim/values_f32.h"
 
 #include <stdio.h>
@@ -66,11 +67,11 @@ static void hold(const FxTensor *t, int64_t limit, int exponent) {
         fx_tensor_set(t, i, clamp(fx_tensor_get(t, i), -limit, limit));
 }
 
-void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int layer, FxSite site, const FxTensor *from) {
-    FxNode *node = fx_net_product(net, layer);
-    FxTensor *to = site == FX_SITE_STORE ? &node->store : site == FX_SITE_MOMENTUM ? &node->momentum : &node->second;
-    FxQuantiser q = phase->layers[layer].site[site].q;
-    const int64_t limit = phase->layers[layer].store_limit;
+void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, FxNode *node, FxSite site, const FxTensor *from) {
+    const FxLayerConfig *c = &phase->layers[node->id - 1];
+    FxTensor *to = site == node->store_site ? &node->store : site == FX_SITE_MOMENTUM ? &node->momentum : &node->second;
+    FxQuantiser q = c->site[site].q;
+    const int64_t limit = fx_node_store_limit(node, c);
     FxSiteState *state = &node->site[site];
     FxStats ignored = {0};
     if (!(fx_rounding_mode(&q.rounding)->needs & FX_ROUND_NEAREST))
@@ -79,14 +80,13 @@ void fx_net_adopt(FxNet *net, const FxConfig *config, const FxPhase *phase, int 
                          .samples = 1, .channels = (size_t)node->layer.out.c, .casts = net->casts.data};
     FxScaleChoice choice = fx_tensor_cast(&cast, &net->work, from, NULL, to, &ignored);
     fx_note_choice(state, &q.scale, choice, ignored.max_abs == 0);
-    if (site == FX_SITE_STORE && fx_grid_is_fixed(&q.grid) && limit < fx_grid_high(&q.grid))
+    if (site == node->store_site && fx_grid_is_fixed(&q.grid) && limit < fx_grid_high(&q.grid))
         hold(to, limit, q.scale.parameter[0] - q.grid.fraction);
 }
 
 // A store whose scale moves starts from 30 bits behind the point, one of floats from float64; both by its quantiser, to nearest.
-static int init_rounded(FxNet *net, int layer, const FxConfig *config, FxError *err) {
-    FxNode *node = fx_net_product(net, layer);
-    const FxLayerConfig *c = &config->phases[0].layers[layer];
+static int init_rounded(FxNet *net, FxNode *node, const FxConfig *config, FxError *err) {
+    const FxLayerConfig *c = &config->phases[0].layers[node->id - 1];
     bool floats = c->site[FX_SITE_STORE].q.grid.kind->has_patterns;
     size_t n = node->store.count;
     FxTensor draws = {calloc(n, 8), floats ? FX_FLOAT64 : FX_INT64, n, floats ? 0 : -30};
@@ -97,7 +97,7 @@ static int init_rounded(FxNet *net, int layer, const FxConfig *config, FxError *
         fx_init_draw_f64(draws.data, rng_of(config, node), node->layer.weights, c->init_c, node->layer.fan_in);
     for (size_t i = 0; !floats && i < node->layer.weights; i++)
         fx_tensor_set(&draws, i, draw(rng_of(config, node), i, width));
-    fx_net_adopt(net, config, &config->phases[0], layer, FX_SITE_STORE, &draws);
+    fx_net_adopt(net, config, &config->phases[0], node, FX_SITE_STORE, &draws);
     free(draws.data);
     return 0;
 }
@@ -126,12 +126,12 @@ static uint64_t format_mark(const FxSiteConfig *site) {
 }
 
 void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
-    for (int p = 0; p < net->product_count; p++)
+    for (int k = 0; k < net->keeper_count; k++)
         for (int i = 0; fx_site_info(i); i++) {
-            FxNode *node = fx_net_product(net, p);
+            FxNode *node = net->keepers[k];
             FxSiteState *state = &node->site[fx_site_info(i)->site];
-            const FxSiteConfig *c = &phase->layers[p].site[fx_site_info(i)->site];
-            bool here = fx_site_of(fx_site_info(i)->site, &node->name) && c->on;
+            const FxSiteConfig *c = &phase->layers[node->id - 1].site[fx_site_info(i)->site];
+            bool has = fx_node_has_site(node, fx_site_info(i)->site), here = has && c->on;
             state->format = c->q.grid.kind ? format_mark(c) : 0; // a layer without the site has none
             uint64_t mark = here ? rule_mark(&c->q.scale) : 0;
             if (state->rule == mark)
@@ -144,9 +144,30 @@ void fx_net_start_controllers(FxNet *net, const FxPhase *phase) {
 }
 
 void fx_net_start(FxNet *net, const FxConfig *config) {
-    for (int p = 0; p < net->product_count; p++)
-        memset(fx_net_product(net, p)->site, 0, sizeof fx_net_product(net, p)->site);
+    for (int k = 0; k < net->keeper_count; k++) {
+        FxNode *node = net->keepers[k];
+        memset(node->site, 0, sizeof node->site);
+        if (node->layer.ops->role == FX_ROLE_NORM)
+            memset(node->norm->running_state, 0, sizeof node->norm->running_state);
+    }
     fx_net_start_controllers(net, &config->phases[0]);
+}
+
+// gamma 1, beta 0: to nearest where the store has no such code.
+static int start_parameter(FxNet *net, FxNode *node, const FxConfig *config, FxError *err) {
+    const FxSiteConfig *store = &config->phases[0].layers[node->id - 1].site[node->store_site];
+    const size_t n = node->store.count;
+    const bool ones = node->layer.ops == &fx_gamma_ops;
+    FxTensor from = {calloc(n, 8), FX_INT64, n, -30};
+    if (!from.data)
+        return fx_fail_memory(err, "initial parameters", 8 * n);
+    for (size_t i = 0; ones && i < n; i++)
+        fx_tensor_set(&from, i, INT64_C(1) << 30);
+    fx_net_adopt(net, config, &config->phases[0], node, node->store_site, &from);
+    if (fx_site_is_constant(store) && node->store.type != FX_FLOAT32)
+        node->store.exponent = store->q.scale.parameter[0] - store->q.grid.fraction;
+    free(from.data);
+    return 0;
 }
 
 int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
@@ -155,9 +176,13 @@ int fx_net_init(FxNet *net, const FxConfig *config, FxError *err) {
 }
 
 int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err) {
-    for (int p = 0; p < net->product_count; p++) {
-        FxNode *node = fx_net_product(net, p);
-        const FxLayerConfig *c = &config->phases[0].layers[p];
+    for (int k = 0; k < net->keeper_count; k++) {
+        FxNode *node = net->keepers[k];
+        const FxLayerConfig *c = &config->phases[0].layers[node->id - 1];
+        if (node->layer.ops->role == FX_ROLE_PARAMETER && start_parameter(net, node, config, err))
+            return -1;
+        if (node->layer.ops->role != FX_ROLE_PRODUCT)
+            continue;
         const FxQuantiser *store = &c->site[FX_SITE_STORE].q;
         bool constant = fx_site_is_constant(&c->site[FX_SITE_STORE]);
         if (constant && node->store.type != FX_FLOAT32) {
@@ -170,7 +195,7 @@ int fx_net_draw(FxNet *net, const FxConfig *config, FxError *err) {
             init_codes(node, c, config, &codes);
             fx_multiply_add_f32(&node->store, (FxScalar){1 << 14, -14}, &codes, NULL, &net->work);
             free(codes.data);
-        } else if (init_rounded(net, p, config, err)) {
+        } else if (init_rounded(net, node, config, err)) {
             return -1;
         }
     }

@@ -5,6 +5,7 @@
 #include "layers/accumulator.h"
 #include "layers/layer.h"
 #include "sim/loss_scale.h"
+#include "sim/norm_config.h"
 #include "sim/rate.h"
 #include "sim/schedule.h"
 #include "sim/ranges.h"
@@ -116,6 +117,25 @@ static int check_law(const FxKey *key, const char *value, FxError *err) {
             return 0;
     }
     return fx_fail(err, FX_EXIT_USAGE, "\"%s\"; known: uniform-fan-in:C, C from 1 to 9999", value);
+}
+
+static int check_power(const FxKey *key, const char *value, FxError *err) {
+    if (check_number(key, value, err))
+        return -1;
+    int x = atoi(value);
+    return x & (x - 1) ? fx_fail(err, FX_EXIT_USAGE, "\"%s\" is no power of two", value) : 0;
+}
+
+static int check_reciprocal(const FxKey *key, const char *value, FxError *err) {
+    FxNormRule rule;
+    (void)key;
+    return fx_norm_parse_reciprocal(&rule, value, err);
+}
+
+static int check_average(const FxKey *key, const char *value, FxError *err) {
+    FxNormRule rule;
+    (void)key;
+    return fx_norm_parse_average(&rule, value, err);
 }
 
 // A number, or the words behind it of a rate that moves.
@@ -266,9 +286,35 @@ static const FxKey keys[] = {
 
     SITE("bias", LS),
 
+    SITE("preact", LS),
+    SITE("preact-error", LS),
+    SITE("sum", LS),
+    SITE("sum.error", LS),
+    {"norm.kind", "notation", L, check_choice, "notation|l2|l1|range|shift|none", 0, 0, "every norm's kind; notation: as the net says; none: left out"},
+    {"norm.chunks", "16", L, check_number, NULL, 1, 4096, "range: pieces of a batch whose ranges are averaged"},
+    {"norm.const", "exact_d2", L, check_choice, "paper|code|exact_d2", 0, 0, "range: law of the constant"},
+    {"norm.backward", "exact", L, check_choice, "exact|detach", 0, 0, "detach: the scale counts as a constant"},
+    {"norm.floor", "64", L, check_power, NULL, 1, 1 << 14, "of integers: least scale, in units of the differences; a power of two"},
+    {"norm.dead", "zero", L, check_choice, "zero|keep", 0, 0, "of integers: the error of a channel at the floor"},
+    {"norm.reciprocal", "division", L, check_reciprocal, NULL, 0, 0, "of integers: division, lutB, lutB+n (B 2 to 12; n: a Newton step), pow2"},
+    {"norm.division", "exact", L, check_choice, "exact|hardware", 0, 0, "of integers: hardware multiplies by a rounded 1/n"},
+    {"norm.fraction", "6", L, check_number, NULL, 0, 12, "of integers: fraction bits of the backward pass"},
+    {"norm.profile", "int64", L, check_choice, "int64|int32", 0, 0, "of integers: int32 holds the backward pass to 16 bits"},
+    {"norm.average", "3:new", L, check_average, NULL, 0, 0, "running statistics: A:new or A:old, whose weight is 2^-A; 0.1:new: PyTorch's, in floats"},
+    SITE("norm.mean", LS),
+    SITE("norm.scale", LS),
+    SITE("norm.xhat", LS),
+    SITE("norm.gamma", LS),
+    SITE("norm.beta", LS),
+    SITE("norm.gamma.gradient", LS),
+    SITE("norm.beta.gradient", LS),
+    SITE("norm.gamma.store", L),
+    SITE("norm.beta.store", L),
+
     {"update.rule", "sgd", 0, check_choice, "sgd|sgd-inner|adam", 0, 0, "optimiser"},
     {"update.rate-unit", "lsb", 0, check_choice, "lsb|value", 0, 0, "lsb: the rate counts steps of store.grid"},
     {"update.rate", "8", S, check_rate, NULL, 0, 0, "learning rate; behind it cosine:END, warmup:Ns or warmup:Ne"},
+    {"update.rate-factor", "none", 0, check_choice, "none|deviation", 0, 0, "deviation: less of a rate for layers whose rounded errors point elsewhere (scale direction)"},
     {"update.momentum", "0", S, check_factor, NULL, 0, 0, "mu of sgd, 0 to 1"},
     {"update.nesterov", "no", 0, check_choice, "no|yes", 0, 0, "sgd: look ahead"},
     {"update.weight-decay", "0", S, check_factor, NULL, 0, 0, "0 to 1, times the weight into the gradient"},

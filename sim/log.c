@@ -136,9 +136,10 @@ static void cell_figures(Row *row, const FxFigures *f) {
 // Codes at the clip of a store; 0 where the grid has none of equal steps.
 static uint64_t at_limit(const FxRun *run) {
     uint64_t count = 0;
-    for (int p = 0; p < run->net.product_count; p++) {
-        const FxTensor *store = &fx_net_product(&run->net, p)->store;
-        int64_t limit = fx_config_phase(&run->config, run->step)->layers[p].store_limit;
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        const FxNode *node = run->net.keepers[k];
+        const FxTensor *store = &node->store;
+        int64_t limit = store->count ? fx_node_store_limit(node, &fx_config_phase(&run->config, run->step)->layers[node->id - 1]) : 0;
         for (size_t i = 0; store->type != FX_FLOAT32 && i < store->count; i++) {
             int64_t w = fx_tensor_get(store, i);
             count += w >= limit || w <= -limit;
@@ -242,7 +243,7 @@ static void site_row(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t ste
     const uint64_t counts[] = {state->exponent_moves, s->n, s->saturated, s->underflowed, s->zeros_in, s->zeros_out, s->nonfinite, s->at_limit, s->masked};
     for (int i = 0; i < (int)(sizeof counts / sizeof counts[0]); i++)
         cell_count(r, counts[i]);
-    if (site->site == FX_SITE_STORE)
+    if (site->site == node->store_site && node->store.count)
         cell_count(r, state->changed);
     else
         blanks(r, 1);
@@ -251,14 +252,17 @@ static void site_row(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t ste
         cell_measured(r, full[i], i >= 2);
     blanks(r, 3);
     cell_measured(r, fx_quality_crest(quality), true);
-    blanks(r, 1);
+    if (node->layer.ops->role == FX_ROLE_NORM && node->norm->integers && site->site == FX_SITE_PREACT)
+        cell_count(r, (uint64_t)node->norm->running_state[2]);
+    else
+        blanks(r, 1);
 }
 
 static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo *site, FxError *err) {
     FxSiteState *state = &node->site[site->site];
     const FxSiteConfig *config = &fx_config_phase(&run->config, run->step ? run->step - 1 : 0)->layers[node->id - 1].site[site->site];
     Row r = {.used = 0};
-    bool shown = site->site == FX_SITE_STORE || config->on; // an unrounded store still changes
+    bool shown = (node->store.count && site->site == node->store_site) || config->on; // an unrounded store still changes
     shown &= (!site->parent || config->is_set) && state->stats.n > 0;
     if (shown)
         site_row(&r, dir, run, run->step, node, site, state);
@@ -274,14 +278,14 @@ int fx_last_write(const FxRunDir *dir, const FxRun *run, FxError *err) {
         return -1;
     int failed = fprintf(file, "%s\n", fx_stats_header) < 0;
     for (uint64_t step = run->last.first; step < run->last.next; step++)
-        for (int layer = 0; layer < run->net.product_count; layer++)
+        for (int layer = 0; layer < run->net.keeper_count; layer++)
             for (int line = 0; fx_site_info(line); line++) {
                 const FxLastSite *seen = fx_last_site(&run->last, step, layer, line);
                 FxSiteState state = {.stats = seen->stats, .exponent = seen->exponent, .chosen = seen->chosen, .changed = seen->changed};
                 Row r = {.used = 0};
                 if (seen->stats.n == 0)
                     continue;
-                site_row(&r, dir, run, step + 1, fx_net_product(&run->net, layer), fx_site_info(line), &state);
+                site_row(&r, dir, run, step + 1, run->net.keepers[layer], fx_site_info(line), &state);
                 failed |= fprintf(file, "%s\n", r.text) < 0;
             }
     failed |= fclose(file) != 0;
@@ -320,12 +324,14 @@ static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kin
 }
 
 int fx_stats_write(FxRunDir *dir, FxRun *run, FxError *err) {
-    for (int p = 0; p < run->net.product_count; p++) {
-        FxNode *node = fx_net_product(&run->net, p);
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        FxNode *node = run->net.keepers[k];
         for (int i = 0; fx_site_info(i); i++)
             if (write_site(dir, run, node, fx_site_info(i), err))
                 return -1;
-        for (int kind = 0; kind < FX_PRODUCTS; kind++)
+        if (node->layer.ops->role == FX_ROLE_NORM)
+            node->norm->running_state[2] = 0;
+        for (int kind = 0; node->layer.ops->role == FX_ROLE_PRODUCT && kind < FX_PRODUCTS; kind++)
             if (write_sums(dir, run, node, (FxProductKind)kind, err))
                 return -1;
     }

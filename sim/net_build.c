@@ -15,6 +15,9 @@ static const struct {
     {"vgg7", "2x(128C3)-MP2-2x(256C3)-MP2-2x(512C3)-MP2-1024FC-10"},
     {"mlp", "512FC-512FC-10"},
     {"digits", "16C3-MP2-64FC-10"},
+    {"lenet-bn", "32C5p0-BN-MP2-64C5p0-BN-MP2-512FC-BN-10"},
+    {"resnet20", "16C3-BN-3x(+(16C3-BN-16C3-BN|))-+(32C3s2-BN-32C3-BN|32C1s2-BN)-2x(+(32C3-BN-32C3-BN|))"
+                 "-+(64C3s2-BN-64C3-BN|64C1s2-BN)-2x(+(64C3-BN-64C3-BN|))-GAP-10SMX"},
 };
 
 static int resolve(FxNet *net, const char *text, const FxDataset *data, FxError *err) {
@@ -47,12 +50,16 @@ static bool is_countable(FxShape s) {
     return s.n <= INT32_MAX / s.h && s.n * s.h <= INT32_MAX / s.w && s.n * s.h * s.w <= INT32_MAX / s.c;
 }
 
+static const FxItem plain = {.before = FX_NOTATION_ABSENT, .after = FX_NOTATION_ABSENT, .pad = FX_NOTATION_ABSENT,
+                             .stride = FX_NOTATION_ABSENT};
+
 // Appends a node; its layer is planned.
 static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *item, FxError *err) {
     FxNode *node = &net->nodes[net->count];
     char what[64];
     memset(node, 0, sizeof *node);
     node->input = input;
+    node->shortcut = -1;
     node->layer.ops = ops;
     node->layer.count = item->before;
     node->layer.kernel = item->after;
@@ -70,6 +77,8 @@ static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *it
     } else {
         snprintf(what, sizeof what, "column %d: %s", item->column, ops->name);
     }
+    if (node->id == 0 && (ops->role == FX_ROLE_NORM || ops->role == FX_ROLE_ADD))
+        return fx_fail(err, FX_EXIT_USAGE, "%s: a product layer must stand before it", what);
     if (ops->plan(&node->layer, what, err))
         return -1;
     FxShape out = node->layer.out;
@@ -80,6 +89,35 @@ static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *it
     return 0;
 }
 
+// The rectifier in front of an item, where it is implied. Before a block's branch it stands before the fork: *from, the
+// output of the item that feeds the block, moves behind it.
+static int add_relu(FxNet *net, int *from, const FxItem *item, FxError *err) {
+    FxItem relu = plain;
+    relu.column = item->column;
+    if (*from >= 0 && net->nodes[*from].layer.ops == &fx_relu_ops)
+        return 0;
+    if (append(net, &fx_relu_ops, *from, &relu, err))
+        return -1;
+    *from = net->count - 1;
+    return 0;
+}
+
+// The end of a residual block.
+static int add_addition(FxNet *net, int body, int shortcut, const FxItem *item, FxError *err) {
+    FxItem plus = plain;
+    FxShape a = shape_of(net, body), b = shape_of(net, shortcut);
+    plus.column = item->column;
+    if (shortcut < 0 || net->nodes[shortcut].id == 0)
+        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: a residual block cannot read the image; begin with a layer", item->column);
+    if (a.h != b.h || a.w != b.w || a.c != b.c)
+        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: the body gives %d x %d x %d, the shortcut %d x %d x %d; the same is needed", item->column,
+                       a.h, a.w, a.c, b.h, b.w, b.c);
+    if (append(net, &fx_add_ops, body, &plus, err))
+        return -1;
+    net->nodes[net->count - 1].shortcut = shortcut;
+    return 0;
+}
+
 static int unknown(const FxItem *item, FxError *err) {
     char known[256] = "";
     for (int i = 0; fx_layer_ops(i); i++)
@@ -87,49 +125,57 @@ static int unknown(const FxItem *item, FxError *err) {
     return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: no layer \"%s\"; known:%s", item->column, item->letters, known);
 }
 
-// An item may become several nodes: an implied rectifier before a product; a product and a loss at the output.
-static int add_item(FxNet *net, const FxItem *item, bool last, const char *loss, FxError *err) {
-    static const FxItem plain = {.before = FX_NOTATION_ABSENT, .after = FX_NOTATION_ABSENT, .pad = FX_NOTATION_ABSENT,
-                                 .stride = FX_NOTATION_ABSENT};
-    const FxLayerOps *ops = fx_layer_find(item->letters[0] ? item->letters : loss);
-    int input = net->count - 1;
-    if (!ops || !strcmp(item->letters, "+"))
-        return unknown(item, err);
-    bool is_loss = ops->role == FX_ROLE_LOSS;
-    if (is_loss != last)
-        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: %s", item->column,
-                       last ? "the last item must be the output: a number, or one with a loss, as 10 or 10SSE"
-                            : "an output can only stand at the end");
-    if (ops->relu_before && net->product_count > 0 && net->nodes[input].layer.ops != &fx_relu_ops) {
-        FxItem relu = plain;
-        relu.column = item->column;
-        if (append(net, &fx_relu_ops, input, &relu, err))
-            return -1;
-        input = net->count - 1;
-    }
-    if (!is_loss)
-        return append(net, ops, input, item, err);
-    FxItem end = plain;
-    end.column = item->column;
+// The output: a product, then the loss.
+static int add_output(FxNet *net, const FxLayerOps *ops, int input, const FxItem *item, FxError *err) {
+    FxItem end = plain, output = plain;
     if (item->before < 0)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: \"%s\" without its outputs; the data set has %d classes: write %d%s", item->column,
                        item->letters, net->classes, net->classes, item->letters);
     if (item->before != net->classes)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: %d outputs; the data set has %d classes", item->column,
                        item->before, net->classes);
-    end.after = item->after;
-    end.pad = item->pad;
-    end.stride = item->stride;
-    if (end.after >= 0 || end.pad >= 0 || end.stride >= 0)
+    if (item->after >= 0 || item->pad >= 0 || item->stride >= 0)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: the output has no kernel, padding or stride; write 10SSE",
                        item->column);
     net->loss = ops;
-    FxItem output = plain;
+    end.column = output.column = item->column;
     output.before = item->before;
-    output.column = item->column;
-    if (append(net, &fx_fc_ops, input, &output, err))
-        return -1;
-    return append(net, ops, net->count - 1, &end, err);
+    return append(net, &fx_fc_ops, input, &output, err) || append(net, ops, net->count - 1, &end, err) ? -1 : 0;
+}
+
+// An item may become several nodes: an implied rectifier before or behind it; a product and a loss at the output.
+// ends: the node at which each item so far ends.
+static int add_item(FxNet *net, const FxNotation *notation, int index, int *ends, const char *loss, FxError *err) {
+    const FxItem *item = &notation->items[index];
+    const FxLayerOps *ops = fx_layer_find(item->letters[0] ? item->letters : loss);
+    const bool last = index == notation->count - 1;
+    if (!ops)
+        return unknown(item, err);
+    if ((ops->role == FX_ROLE_LOSS) != last)
+        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: %s", item->column,
+                       last ? "the last item must be the output: a number, or one with a loss, as 10 or 10SSE"
+                            : "an output can only stand at the end");
+    int input = item->input[0] < 0 ? -1 : ends[item->input[0]];
+    if (ops->role == FX_ROLE_ADD) {
+        if (add_addition(net, input, item->input[1] < 0 ? -1 : ends[item->input[1]], item, err))
+            return -1;
+        ends[index] = net->count - 1;
+        return add_relu(net, &ends[index], item, err);
+    }
+    if (ops == &fx_relu_ops && input >= 0 && net->nodes[input].layer.ops == &fx_relu_ops) {
+        ends[index] = input; // written where one is implied
+        return 0;
+    }
+    if (ops->relu_before && net->product_count > 0 && input >= 0) {
+        if (add_relu(net, &input, item, err))
+            return -1;
+        if (item->block_start)
+            ends[item->input[0]] = input;
+    }
+    if (last)
+        return add_output(net, ops, input, item, err);
+    ends[index] = net->count;
+    return append(net, ops, input, item, err);
 }
 
 int fx_net_build(FxNet *net, const char *text, const FxDataset *data, int batch, const char *loss, FxError *err) {
@@ -148,18 +194,21 @@ int fx_net_build(FxNet *net, const char *text, const FxDataset *data, int batch,
     if (resolve(net, text, data, err) || fx_notation_parse(&notation, net->notation, err))
         return -1;
     size_t most = 3 * (size_t)notation.count + 1;
+    int *ends = NULL;
     net->nodes = calloc(most, sizeof *net->nodes);
     net->products = calloc(most, sizeof *net->products);
-    if (!net->nodes || !net->products) {
+    ends = calloc(most, sizeof *ends);
+    if (!net->nodes || !net->products || !ends) {
         fx_fail_memory(err, "network", most * sizeof *net->nodes);
         goto done;
     }
     for (int i = 0; i < notation.count; i++)
-        if (add_item(net, &notation.items[i], i == notation.count - 1, token, err))
+        if (add_item(net, &notation, i, ends, token, err))
             goto done;
     fx_net_product(net, net->product_count - 1)->name.last = true;
-    result = 0;
+    result = fx_net_connect(net, err);
 done:
+    free(ends);
     fx_notation_free(&notation);
     if (result)
         fx_net_free(net);
@@ -173,7 +222,10 @@ void fx_net_names(const FxNet *net, FxLayerName *names) {
 
 void fx_net_free(FxNet *net) {
     fx_memory_free(&net->memory);
+    for (int i = 0; net->nodes && i < net->count; i++)
+        free(net->nodes[i].norm);
     free(net->nodes);
+    free(net->keepers);
     free(net->products);
     memset(net, 0, sizeof *net);
 }

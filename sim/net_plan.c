@@ -1,6 +1,5 @@
 // Types, proofs and buffers: what each tensor is carried in, that no sum can overflow, and who lives when.
-// Times of a step with n nodes: node i runs forward at i, the loss at n, node i backward at 2n - i.
-#include "sim/net_sums.h"
+#include "sim/net_planner.h"
 #include "sim/input.h"
 #include "sim/update.h"
 
@@ -21,26 +20,9 @@ static int alpha_log2(const FxConfig *config, int init_c, const FxGrid *weight, 
     return m;
 }
 
-// Errors that meet in overlapping pools between this product and the next are added. At most 2^32.
-static uint64_t meeting_errors(const FxNet *net, int node) {
-    uint64_t factor = 1;
-    for (int i = node + 1; i < net->count && net->nodes[i].layer.ops->role == FX_ROLE_MAP; i++) {
-        const FxLayer *l = &net->nodes[i].layer;
-        if (l->ops == &fx_max_pool_ops && l->stride < l->kernel) {
-            uint64_t windows = (uint64_t)((l->kernel + l->stride - 1) / l->stride);
-            factor = factor * windows * windows < UINT32_MAX ? factor * windows * windows : UINT64_C(1) << 32;
-        }
-    }
-    return factor;
-}
-
-static int tensor(const Planner *p, FxTensor *t, FxType type, size_t count, int birth, int death) {
+int fx_plan_tensor(const Planner *p, FxTensor *t, FxType type, size_t count, int birth, int death) {
     *t = (FxTensor){NULL, type, count, 0};
     return fx_memory_plan(&p->net->memory, &t->data, count * fx_type_size(type), birth, death, p->err);
-}
-
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 // Scratch that the layer's three products need under any phase's accumulators and for any number of images: a short
@@ -55,97 +37,68 @@ static size_t scratch(const Planner *p, int index) {
             memcpy(layer.accumulator, p->config->phases[i].layers[index].accumulator, sizeof layer.accumulator);
             for (int images = 1; images <= node->layer.out.n; images++)
                 if (kind != FX_ERROR || !node->name.first)
-                    size = max_size(size, fx_layer_scratch(&layer, (FxProductKind)kind, images, o.left, o.right, o.sums, &p->net->work));
+                    size = fx_max_size(size, fx_layer_scratch(&layer, (FxProductKind)kind, images, o.left, o.right, o.sums, &p->net->work));
         }
     return size;
 }
 
-// The node that reads the output of node i, past maps that work in place; the loss is read at time n.
-static int reader(const FxNet *net, int i) {
-    int j = i + 1;
-    while (j < net->count && net->nodes[j].layer.in_place)
-        j++;
-    return j < net->count && net->nodes[j].layer.ops->role != FX_ROLE_LOSS ? j : net->count;
-}
-
-// When the error at node i is first written: while the next product behind it, or the loss, runs backward, whose errors go
-// down all maps between the two at once.
-static int error_birth(const FxNet *net, int i) {
-    int j = i + 1;
-    while (j < net->count && net->nodes[j].layer.ops->role == FX_ROLE_MAP)
-        j++;
-    return 2 * net->count - (j < net->count && net->nodes[j].layer.ops->role == FX_ROLE_PRODUCT ? j : net->count);
-}
-
 // Times: the backward pass ends at 2n, all updates come after it.
-static int plan_update(const Planner *p, int index, FxType sums, int backward) {
+int fx_plan_update(const Planner *p, FxNode *node, FxType sums, int backward) {
     FxNet *net = p->net;
-    FxNode *node = fx_net_product(net, index);
+    const int index = node->id - 1;
     const FxConfig *c = p->config;
     size_t n = node->layer.weights + node->layer.bias.count;
     int end = 2 * net->count + 1;
     bool momentum = c->update.rule->has_momentum;
     for (int i = 0; i < c->phase_count; i++)
         momentum |= c->phases[i].momentum.mantissa || c->phases[i].layers[index].site[FX_SITE_MOMENTUM].on;
-    if (tensor(p, &node->store, fx_carrier(p->config, index, FX_SITE_STORE, NULL), n, 0, FX_FOREVER) ||
-        tensor(p, &node->dw, sums, n, backward, c->update.lsb ? end : backward))
+    if (fx_plan_tensor(p, &node->store, fx_carrier(c, index, node->store_site, NULL), n, 0, FX_FOREVER) ||
+        fx_plan_tensor(p, &node->dw, sums, n, backward, c->update.lsb ? end : backward))
         return -1;
     if (c->update.lsb)
         return 0;
-    node->updates_integers = fx_update_is_integer(c, index);
-    if (node->updates_integers && fx_update_check(c, index, node->name.name, p->err))
+    node->updates_integers = fx_update_is_integer(c, index, node->store_site, node->gradient_site);
+    if (node->updates_integers && c->update.by_deviation)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: update.rate-factor = deviation: the update runs on integers, whose sums would have no bound", node->name.name);
+    if (node->updates_integers && fx_update_check(c, node, p->err))
         return -1;
-    if (tensor(p, &node->g, fx_carrier(p->config, index, FX_SITE_GRADIENT, NULL), n, backward, end) ||
-        tensor(p, &node->momentum, fx_carrier(p->config, index, FX_SITE_MOMENTUM, NULL), momentum ? n : 0, 0, FX_FOREVER) ||
-        tensor(p, &node->second, fx_carrier(p->config, index, FX_SITE_SECOND, NULL), c->update.rule->has_second ? n : 0, 0, FX_FOREVER))
+    if (fx_plan_tensor(p, &node->g, fx_carrier(c, index, node->gradient_site, NULL), n, backward, end) ||
+        fx_plan_tensor(p, &node->momentum, fx_carrier(c, index, FX_SITE_MOMENTUM, NULL), momentum ? n : 0, 0, FX_FOREVER) ||
+        fx_plan_tensor(p, &node->second, fx_carrier(c, index, FX_SITE_SECOND, NULL), c->update.rule->has_second ? n : 0, 0, FX_FOREVER))
         return -1;
     for (int i = 0; i < FX_UPDATE_BUFFERS + 2; i++) // shared by the layers: as large as the largest needs
-        net->update[i].count = max_size(net->update[i].count, n);
+        net->update[i].count = fx_max_size(net->update[i].count, n);
     return 0;
 }
 
 // A copy of a site: its carrier, or nothing.
 static int copy(const Planner *p, int index, FxSite site, FxTensor *t, size_t count, int birth, int death) {
     bool has = fx_has_copy(p->config, index, site);
-    return tensor(p, t, has ? fx_carrier(p->config, index, site, NULL) : FX_INT8, has ? count : 0, birth, death);
-}
-
-// The error's carrier holds what meets in overlapping pools.
-static int error_type(const Planner *p, int index, FxType *type, uint64_t *max_error) {
-    const FxNode *node = fx_net_product(p->net, index);
-    uint64_t max, meeting = meeting_errors(p->net, p->net->products[index]);
-    *type = fx_carrier(p->config, index, FX_SITE_ERROR, &max);
-    if (meeting > 1 && fx_has_copy(p->config, index, FX_SITE_ERROR_GRAD) && fx_carrier(p->config, index, FX_SITE_ERROR_GRAD, NULL) != FX_FLOAT32)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.grad of integers behind overlapping pools", node->name.name);
-    if (*type == FX_FLOAT32)
-        return 0;
-    *max_error = max *= meeting;
-    if (meeting == 1)
-        return 0;
-    if (max > INT32_MAX)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: errors that meet in overlapping pools need more than 32 bits; name a narrower error.grid",
-                       node->name.name);
-    *type = fx_wider_type(*type, fx_type_for_range(-(int64_t)max, (int64_t)max));
-    return 0;
+    return fx_plan_tensor(p, t, has ? fx_carrier(p->config, index, site, NULL) : FX_INT8, has ? count : 0, birth, death);
 }
 
 static int plan_product(const Planner *p, int index) {
     FxNet *net = p->net;
-    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i, below = error_birth(net, i);
+    int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i;
     FxNode *node = &net->nodes[i];
+    const int handed = node->input >= 0 && fx_node_is_fork(&net->nodes[node->input]) ? 2 * n - node->input : backward;
     FxLayer *l = &node->layer;
     size_t in = fx_shape_count(l->in), out = fx_shape_count(l->out);
     const FxLayerConfig *c = &p->config->phases[0].layers[index];
     uint64_t max_error = 0;
     FxType sums[FX_PRODUCTS], error;
-    if (fx_check_operands(p, index) || error_type(p, index, &error, &max_error) ||
-        tensor(p, &l->weight, fx_carrier(p->config, index, FX_SITE_WEIGHT, NULL), l->weights, 0, FX_FOREVER) ||
-        tensor(p, &l->bias, fx_product_is_float(p->config, index, FX_FORWARD) ? FX_FLOAT32 : fx_carrier(p->config, index, FX_SITE_BIAS, NULL),
+    if (fx_check_operands(p, index) || fx_plan_error_type(p, i, &error, &max_error) ||
+        fx_plan_tensor(p, &l->weight, fx_carrier(p->config, index, FX_SITE_WEIGHT, NULL), l->weights, 0, FX_FOREVER) ||
+        fx_plan_tensor(p, &l->bias, fx_product_is_float(p->config, index, FX_FORWARD) ? FX_FLOAT32 : fx_carrier(p->config, index, FX_SITE_BIAS, NULL),
                p->config->bias ? (size_t)l->out.c : 0, 0, FX_FOREVER) ||
-        tensor(p, &node->db, FX_INT64, p->config->bias ? (size_t)l->out.c : 0, backward, backward) ||
-        tensor(p, &node->e, error, out, below, backward) ||
-        copy(p, index, FX_SITE_WEIGHT_BACK, &node->weight_back, l->weights, 0, FX_FOREVER) ||
-        copy(p, index, FX_SITE_ERROR_GRAD, &node->e_grad, out, below, backward))
+        fx_plan_tensor(p, &node->db, FX_INT64, p->config->bias ? (size_t)l->out.c : 0, backward, backward) ||
+        copy(p, index, FX_SITE_WEIGHT_BACK, &node->weight_back, l->weights, 0, FX_FOREVER))
+        return -1;
+    const bool apart = fx_has_channels(p->config, index, FX_SITE_ERROR_GRAD) && fx_carrier(p->config, index, FX_SITE_ERROR_GRAD, NULL) != FX_FLOAT32;
+    if (apart && p->config->bias)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: error.grad with an exponent a channel gives the bias none", node->name.name);
+    if (apart &&
+        fx_memory_plan(&net->memory, (void **)&node->dw_exponents, (size_t)l->out.c * sizeof(int32_t), 0, FX_FOREVER, p->err))
         return -1;
     if (node->name.first) { // the image's codes, or what a pool made of them
         node->x = (FxTensor){NULL, fx_carrier(p->config, index, FX_SITE_INPUT, NULL), in, 0};
@@ -154,8 +107,8 @@ static int plan_product(const Planner *p, int index) {
         bool masked = false;
         for (int phase = 0; phase < p->config->phase_count; phase++)
             masked |= p->config->phases[phase].layers[index].site[FX_SITE_ACTIVATION].clip;
-        if (tensor(p, &node->x, fx_carrier(p->config, index, FX_SITE_ACTIVATION, NULL), in, forward, backward) ||
-            tensor(p, &node->pass, FX_UINT8, masked ? in : 0, forward, backward) ||
+        if (fx_plan_tensor(p, &node->x, fx_carrier(p->config, index, FX_SITE_ACTIVATION, NULL), in, forward, backward) ||
+            fx_plan_tensor(p, &node->pass, FX_UINT8, masked ? in : 0, forward, backward) ||
             copy(p, index, FX_SITE_ACTIVATION_GRAD, &node->x_grad, in, forward, backward))
             return -1;
     }
@@ -163,48 +116,46 @@ static int plan_product(const Planner *p, int index) {
     if (fx_plan_sums(p, index, max_error, sums))
         return -1;
     node->dx.type = sums[FX_ERROR];
-    return tensor(p, &node->y, sums[FX_FORWARD], out, forward, reader(net, i)) || plan_update(p, index, sums[FX_GRADIENT], backward) ||
-           (!node->name.first && tensor(p, &node->dx, sums[FX_ERROR], in, backward, backward));
+    return fx_plan_tensor(p, &node->y, sums[FX_FORWARD], out, forward, fx_last_reader(net, i)) || fx_plan_update(p, node, sums[FX_GRADIENT], backward) ||
+           (!node->name.first && fx_plan_tensor(p, &node->dx, sums[FX_ERROR], in, backward, handed));
 }
 
-// A map works on its input's type; in place it shares the input's buffers.
+static int check_dropout(const Planner *p, int i) {
+    FxNet *net = p->net;
+    FxNode *node = &net->nodes[i];
+    const bool floats = node->y.type == FX_FLOAT32;
+    if (node->layer.ops != &fx_dropout_ops)
+        return 0;
+    if (node->owner < 0)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s before the first product", node->layer.ops->name);
+    for (int j = net->products[node->id - 1]; j < i; j++)
+        node->layer.first_word += net->nodes[j].layer.ops == &fx_dropout_ops ? UINT64_C(1) << 40 : 0;
+    if ((node->e.type == FX_FLOAT32) != floats || (node->e_grad.count && (node->e_grad.type == FX_FLOAT32) != floats))
+        return fx_fail(p->err, FX_EXIT_USAGE, "DO%d behind %s: sums of %s and errors of %s; dropout wants both to be integers or both floats", node->layer.kernel,
+                       net->nodes[node->owner].name.name, floats ? "floats" : "integers", floats ? "integers" : "floats");
+    if (floats)
+        return 0;
+    node->layer.gain = 1;
+    return node->layer.kernel == 50 ? 0 : fx_fail(p->err, FX_EXIT_USAGE, "DO%d: dropout of integers is DO50, whose factor is a power of two", node->layer.kernel);
+}
+
+// A map works on its input's type, but a mean of integers makes int64; in place it shares the input's buffers.
 static int plan_map(const Planner *p, int i) {
     FxNet *net = p->net;
     FxNode *node = &net->nodes[i], *input = node->input < 0 ? NULL : &net->nodes[node->input];
-    int n = net->count, backward = 2 * n - i;
     size_t out = fx_shape_count(node->layer.out);
     FxType type = input ? input->y.type : net->image_codes.type;
-    if (node->layer.ops == &fx_dropout_ops && !node->id)
+    if (node->layer.ops == &fx_gap_ops && node->owner < 0)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s before the first product", node->layer.ops->name);
-    for (int j = net->products[node->id ? node->id - 1 : 0]; node->layer.ops == &fx_dropout_ops && j < i; j++)
-        node->layer.first_word += net->nodes[j].layer.ops == &fx_dropout_ops ? UINT64_C(1) << 40 : 0;
-    const FxNode *owner = node->id ? fx_net_product(net, node->id - 1) : NULL;
-    const bool floats = type == FX_FLOAT32;
-    if (node->layer.ops == &fx_dropout_ops && ((owner->e.type == FX_FLOAT32) != floats || (owner->e_grad.count && (owner->e_grad.type == FX_FLOAT32) != floats)))
-        return fx_fail(p->err, FX_EXIT_USAGE, "DO%d behind %s: sums of %s and errors of %s; dropout wants both to be integers or both floats", node->layer.kernel,
-                       owner->name.name, floats ? "floats" : "integers", floats ? "integers" : "floats");
-    if (node->layer.ops == &fx_dropout_ops && !floats) {
-        node->layer.gain = 1;
-        if (node->layer.kernel != 50)
-            return fx_fail(p->err, FX_EXIT_USAGE, "DO%d: dropout of integers is DO50, whose factor is a power of two", node->layer.kernel);
-    }
-    if (tensor(p, &node->layer.saved, FX_UINT8, out, i, backward))
+    if (node->layer.ops == &fx_gap_ops && type != FX_FLOAT32)
+        type = FX_INT64;
+    if (fx_plan_tensor(p, &node->layer.saved, FX_UINT8, node->layer.ops->saved ? out : 0, i, 2 * net->count - i))
         return -1;
     if (node->layer.in_place && input) { // pointers follow once memory is there
         node->y = input->y;
-        node->e = input->e;
-        node->e_grad = input->e_grad;
         return 0;
     }
-    node->y = (FxTensor){NULL, type, out, 0};
-    node->e = (FxTensor){NULL, node->id ? fx_net_product(net, node->id - 1)->e.type : FX_INT8, out, 0};
-    if (fx_memory_plan(&net->memory, &node->y.data, out * fx_type_size(type), i, node->id ? reader(net, i) : 2 * n, p->err))
-        return -1;
-    if (!node->id)
-        return 0;
-    const FxTensor *e_grad = &fx_net_product(net, node->id - 1)->e_grad;
-    int birth = error_birth(net, i);
-    return tensor(p, &node->e, node->e.type, out, birth, backward) || tensor(p, &node->e_grad, e_grad->type, e_grad->count ? out : 0, birth, backward);
+    return fx_plan_tensor(p, &node->y, type, out, i, node->id ? fx_last_reader(net, i) : 2 * net->count);
 }
 
 // The loss runs on integers where the outputs are integers and its error becomes integers; else in float32, which then
@@ -222,8 +173,8 @@ static int plan_ends(const Planner *p) {
         quantised = true, logits = FX_FLOAT32;
     if (fx_memory_plan(&net->memory, (void **)&net->batch_pixels, image, 0, FX_FOREVER, p->err) ||
         fx_memory_plan(&net->memory, (void **)&net->batch_labels, (size_t)net->shape.n, 0, FX_FOREVER, p->err) ||
-        tensor(p, &net->logits, logits, quantised ? out : 0, n, n) || tensor(p, &net->logits_pass, FX_UINT8, quantised ? out : 0, n, n) ||
-        tensor(p, &net->loss_error, integers ? FX_INT64 : FX_FLOAT32, out, n, n))
+        fx_plan_tensor(p, &net->logits, logits, quantised ? out : 0, n, n) || fx_plan_tensor(p, &net->logits_pass, FX_UINT8, quantised ? out : 0, n, n) ||
+        fx_plan_tensor(p, &net->loss_error, integers ? FX_INT64 : FX_FLOAT32, out, n, n))
         return -1;
     return fx_check_loss(p, integers);
 }
@@ -238,10 +189,10 @@ static int plan_image(const Planner *p) {
     if (has_copy && first->input >= 0)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: activation.grad of an image that a pool reads first: the copy would need a pool of its own; begin the net "
                        "with a product, or set the first layer's activation.grad nowhere", first->name.name);
-    return tensor(p, &net->image_codes, fx_carrier(p->config, 0, FX_SITE_INPUT, NULL), image, 0, end) ||
+    return fx_plan_tensor(p, &net->image_codes, fx_carrier(p->config, 0, FX_SITE_INPUT, NULL), image, 0, end) ||
            copy(p, 0, FX_SITE_ACTIVATION_GRAD, &net->image_grad, image, 0, end) ||
-           tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT32, again ? image : 0, 0, end) ||
-           tensor(p, &net->input_values, FX_FLOAT32, floats ? 256 * (size_t)net->shape.c : 0, 0, FX_FOREVER);
+           fx_plan_tensor(p, &net->image, floats ? FX_FLOAT32 : FX_INT32, again ? image : 0, 0, end) ||
+           fx_plan_tensor(p, &net->input_values, FX_FLOAT32, floats ? 256 * (size_t)net->shape.c : 0, 0, FX_FOREVER);
 }
 
 static int plan_buffers(const Planner *p) {
@@ -249,15 +200,15 @@ static int plan_buffers(const Planner *p) {
     int end = 2 * net->count + 1;
     for (int i = 0; i < FX_UPDATE_BUFFERS + 2; i++) {
         FxType type = i <= FX_UPDATE_BUFFERS ? FX_INT64 : FX_INT8; // the last: directions
-        if (tensor(p, &net->update[i], type, net->update[i].count, end, end))
+        if (fx_plan_tensor(p, &net->update[i], type, net->update[i].count, end, end))
             return -1;
     }
-    size_t channels = 0;
-    for (int i = 0; i < net->product_count; i++) {
-        const FxLayer *l = &fx_net_product(net, i)->layer;
-        channels = max_size(channels, (size_t)(l->in.c > l->out.c ? l->in.c : l->out.c));
+    size_t channels = (size_t)net->shape.n; // or samples
+    for (int i = 0; i < net->count; i++) {
+        const FxLayer *l = &net->nodes[i].layer;
+        channels = fx_max_size(channels, (size_t)(l->in.c > l->out.c ? l->in.c : l->out.c));
     }
-    return tensor(p, &net->casts, FX_UINT8, channels * sizeof(FxCast), 0, FX_FOREVER);
+    return fx_plan_tensor(p, &net->casts, FX_UINT8, channels * sizeof(FxCast), 0, FX_FOREVER);
 }
 
 // Aliases that could only be made once the buffers have addresses.
@@ -276,24 +227,64 @@ static void link_buffers(FxNet *net) {
     }
 }
 
+// What a recipe says of norms decides which of them are there.
+static void leave_norms_out(const Planner *p) {
+    FxNet *net = p->net;
+    for (int i = 0; i < net->count; i++) {
+        FxNode *node = &net->nodes[i];
+        if (node->layer.ops->role != FX_ROLE_NORM || p->config->phases[0].layers[node->id - 1].norm.choice != FX_NORM_LEFT_OUT)
+            continue;
+        node->layer.ops = &fx_identity_ops;
+        node->layer.in_place = net->nodes[node->input].reader_count == 1;
+    }
+    for (int i = 0; i < net->count; i++) { // owners follow
+        FxNode *node = &net->nodes[i];
+        node->owner = node->layer.ops->role != FX_ROLE_MAP ? i : node->input >= 0 ? net->nodes[node->input].owner : -1;
+    }
+    fx_net_find_keepers(net);
+}
+
+static int plan_node(const Planner *p, int i) {
+    switch (p->net->nodes[i].layer.ops->role) {
+    case FX_ROLE_PRODUCT: return plan_product(p, p->net->nodes[i].id - 1);
+    case FX_ROLE_MAP: return plan_map(p, i);
+    case FX_ROLE_NORM: return fx_plan_norm(p, i);
+    case FX_ROLE_ADD: return fx_plan_add(p, i);
+    default: return 0;
+    }
+}
+
+static int plan_nodes(const Planner *p) {
+    FxNet *net = p->net;
+    for (int i = 0; i < net->count; i++)
+        if (plan_node(p, i))
+            return -1;
+    if (plan_image(p) || plan_ends(p))
+        return -1;
+    for (int i = net->count - 1; i >= 0; i--) // from the loss down: types of what is handed down are known
+        if (fx_plan_errors(p, i) || check_dropout(p, i))
+            return -1;
+    for (int i = 0; i < net->product_count; i++)
+        if (fx_check_roundings(p, i))
+            return -1;
+    return plan_buffers(p);
+}
+
 int fx_net_plan(FxNet *net, FxConfig *config, int threads, unsigned cpu, FxError *err) {
     Planner p = {net, config, err};
     net->work = (FxWork){threads, cpu, NULL, 0};
+    leave_norms_out(&p);
     if (fx_chunk_blocks(&p, config))
         return -1;
     net->image_codes.type = fx_carrier(config, 0, FX_SITE_INPUT, NULL);
-    for (int i = 0, product = 0; i < net->count; i++) {
-        FxRole role = net->nodes[i].layer.ops->role;
-        if (role == FX_ROLE_PRODUCT ? plan_product(&p, product++) : role == FX_ROLE_MAP ? plan_map(&p, i) : 0)
-            return -1;
-    }
-    if (plan_image(&p) || plan_ends(&p) || plan_buffers(&p))
+    if (plan_nodes(&p))
         return -1;
-    for (int i = 0; config->loss_scaling.dynamic && i < net->product_count; i++)
-        if (fx_net_product(net, i)->updates_integers)
-            config->loss_scaling.most = fx_update_most_scale(config, i);
+    for (int i = 0; config->loss_scaling.dynamic && i < net->keeper_count; i++)
+        if (net->keepers[i]->updates_integers)
+            config->loss_scaling.most = fx_update_most_scale(config, net->keepers[i]);
+    net->work.scratch_size = fx_plan_norm_scratch(net);
     for (int i = 0; i < net->product_count; i++)
-        net->work.scratch_size = max_size(net->work.scratch_size, scratch(&p, i));
+        net->work.scratch_size = fx_max_size(net->work.scratch_size, scratch(&p, i));
     if (fx_memory_plan(&net->memory, &net->work.scratch, net->work.scratch_size, 0, FX_FOREVER, err) ||
         fx_memory_commit(&net->memory, err))
         return -1;

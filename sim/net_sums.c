@@ -1,4 +1,4 @@
-#include "sim/net_sums.h"
+#include "sim/net_planner.h"
 
 #include "layers/accumulator_f32.h"
 #include "layers/loss.h"
@@ -50,23 +50,35 @@ static int refuse_width(const Planner *p, int index, FxSite site, uint64_t most,
     return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: %s", layer_name(p, index), fx_site(site)->name, text, why);
 }
 
+// Whether an error that is rounded for the product at node i comes as float32: past the maps above it.
+static bool error_is_float(const FxNet *net, int i) {
+    bool floats = fx_error_source_is_float(net, i);
+    for (int k = 0; k < net->nodes[i].reader_count; k++) {
+        int r = net->nodes[i].readers[k];
+        if (net->nodes[r].layer.ops->role == FX_ROLE_MAP)
+            floats |= error_is_float(net, r);
+    }
+    return floats;
+}
+
 // Whether what a site rounds comes as float32.
 static bool source_is_float(const Planner *p, int index, FxSite site) {
     const FxConfig *c = p->config;
-    bool last = index == c->layer_count - 1;
+    const FxNode *node = fx_net_product(p->net, index);
     switch (site) {
     case FX_SITE_INPUT: return fx_image_is_float(c);
     case FX_SITE_WEIGHT: case FX_SITE_WEIGHT_BACK: case FX_SITE_BIAS: return fx_carrier(c, index, FX_SITE_STORE, NULL) == FX_FLOAT32;
-    case FX_SITE_ACTIVATION: case FX_SITE_ACTIVATION_GRAD: return index ? fx_product_is_float(c, index - 1, FX_FORWARD) : fx_image_is_float(c);
-    case FX_SITE_ERROR: case FX_SITE_ERROR_GRAD: return last ? !fx_loss_is_integer(c) : fx_product_is_float(c, index + 1, FX_ERROR);
+    case FX_SITE_ACTIVATION: case FX_SITE_ACTIVATION_GRAD: return index ? p->net->nodes[node->input].y.type == FX_FLOAT32 : fx_image_is_float(c);
+    case FX_SITE_ERROR: case FX_SITE_ERROR_GRAD: return error_is_float(p->net, p->net->products[index]);
     case FX_SITE_LOGITS: return fx_product_is_float(c, index, FX_FORWARD);
     case FX_SITE_GRADIENT: return fx_product_is_float(c, index, FX_GRADIENT);
-    default: return !c->update.lsb && !fx_update_is_integer(c, index);
+    case FX_SITE_PREACT: case FX_SITE_PREACT_ERROR: case FX_SITE_SUM: case FX_SITE_SUM_ERROR:
+        return true; // of integers and floats alike: nothing there may ask for integers alone
+    default: return !c->update.lsb && !fx_update_is_integer(c, index, FX_SITE_STORE, FX_SITE_GRADIENT);
     }
 }
 
-// Some roundings exist for integers alone.
-static int check_roundings(const Planner *p, int index) {
+int fx_check_roundings(const Planner *p, int index) {
     for (int i = 0; i < p->config->phase_count; i++)
         for (int line = 0; fx_site_info(line); line++) {
             const FxSiteInfo *info = fx_site_info(line);
@@ -89,9 +101,7 @@ int fx_check_operands(const Planner *p, int index) {
                                                                                     : "products read signed codes of at most 32 bits"))
                 return -1;
     }
-    if (check_roundings(p, index))
-        return -1;
-    if (p->config->update.lsb || fx_update_is_integer(p->config, index))
+    if (p->config->update.lsb || fx_update_is_integer(p->config, index, FX_SITE_STORE, FX_SITE_GRADIENT))
         return 0;
     const FxSite kept[] = {FX_SITE_STORE, FX_SITE_GRADIENT, FX_SITE_MOMENTUM};
     for (int i = 0; i < 3; i++)
@@ -288,7 +298,7 @@ static int check_claim(const Planner *p, bool integers) {
             if (is_made(p, index, (FxProductKind)kind) && fx_product_is_float(c, index, (FxProductKind)kind))
                 return fx_fail(p->err, FX_EXIT_USAGE, "%s, %s product: recipe.claim = integer: this one adds up floats", layer_name(p, index),
                                fx_product_names[kind]);
-        if (!c->update.lsb && !fx_update_is_integer(c, index))
+        if (!c->update.lsb && !fx_update_is_integer(c, index, FX_SITE_STORE, FX_SITE_GRADIENT))
             return fx_fail(p->err, FX_EXIT_USAGE, "%s: recipe.claim = integer: the update would run in floats; store, gradient and momentum need "
                            "fixed grids of constant scale, so that its sums have a bound", layer_name(p, index));
     }

@@ -24,6 +24,9 @@ int fx_product_bits(const FxLayer *layer, FxProductKind kind);
 // All errors: exit code 2. Codes of operands fit 32 bits; beside floats, 24.
 int fx_check_operands(const Planner *p, int index);
 
+// Some roundings exist for integers alone. Once all nodes are planned.
+int fx_check_roundings(const Planner *p, int index);
+
 // Accumulator bounds of one product layer over all phases, and the types of its sums.
 // max_error: the largest error that the layer's products read, where its carrier is of integers.
 int fx_plan_sums(const Planner *p, int index, uint64_t max_error, FxType sums[FX_PRODUCTS]);

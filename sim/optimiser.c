@@ -111,10 +111,11 @@ static Bound add(FxScalar a, Bound x, const Bound *y) {
     return out;
 }
 
-static bool fits(const FxConfig *config, const FxPhase *phase, const FxLayerConfig *c, FxScalar rate, int scale) {
-    Bound g = bound_of(&c->site[FX_SITE_GRADIENT].q);
+static bool fits(const FxConfig *config, const FxPhase *phase, const FxNode *node, FxScalar rate, int scale) {
+    const FxLayerConfig *c = &phase->layers[node->id - 1];
+    Bound g = bound_of(&c->site[node->gradient_site].q);
     g.exponent -= scale;
-    Bound w = bound_of(&c->site[FX_SITE_STORE].q), m = {0, 0}, h = add(phase->decay, w, &g), v = h, sums[4] = {h};
+    Bound w = bound_of(&c->site[node->store_site].q), m = {0, 0}, h = add(fx_update_decay(phase, node), w, &g), v = h, sums[4] = {h};
     if (c->site[FX_SITE_DECAY].on)
         v = h = bound_of(&c->site[FX_SITE_DECAY].q);
     if (c->site[FX_SITE_MOMENTUM].on)
@@ -139,20 +140,21 @@ static bool fits(const FxConfig *config, const FxPhase *phase, const FxLayerConf
 
 // Whether the sums fit at every step under a loss scale of 2^scale; if not, *at is a step where they do not. Long spans are
 // looked at by samples, their last steps, whose rates are the finest, one by one.
-static bool all_fit(const FxConfig *config, int layer, int scale, uint64_t *at) {
+static bool all_fit(const FxConfig *config, const FxNode *node, int scale, uint64_t *at) {
     for (int p = 0; p < config->phase_count; p++) {
         const FxPhase *phase = &config->phases[p];
         uint64_t end = p + 1 < config->phase_count ? config->phases[p + 1].start : config->total_steps;
         uint64_t stride = 1 + (end - phase->start) / 65536;
         bool moves = phase->rate.cosine || phase->rate.warmup;
         for (*at = phase->start; *at < end; *at = !moves ? end : end - *at > 1024 ? *at + stride : *at + 1)
-            if (!fits(config, phase, &phase->layers[layer], fx_rate_at(&phase->rate, *at), scale))
+            if (!fits(config, phase, node, fx_rate_at(&phase->rate, *at), scale))
                 return false;
     }
     return true;
 }
 
-int fx_update_check(const FxConfig *config, int layer, const char *name, FxError *err) {
+int fx_update_check(const FxConfig *config, const FxNode *node, FxError *err) {
+    const char *name = node->name.name;
     const FxLossScaling *scaling = &config->loss_scaling;
     const FxScalar ends[] = {scaling->value, scaling->floor, scaling->backoff, scaling->growth.factor};
     uint64_t step;
@@ -161,7 +163,7 @@ int fx_update_check(const FxConfig *config, int layer, const char *name, FxError
             return fx_fail(err, FX_EXIT_USAGE, "%s: loss-scale: an update on integers is scaled by powers of two", name);
     for (int i = 0; i < (scaling->dynamic ? 2 : 1); i++) {
         int scale = scaling->on ? ends[i].exponent + 14 : 0; // powers of two
-        if (!all_fit(config, layer, scale, &step))
+        if (!all_fit(config, node, scale, &step))
             return fx_fail(err, FX_EXIT_USAGE, "%s: the update at step %llu under a loss scale of 2^%d needs more than 63 bits: use fewer bits of "
                            "gradient, momentum or store, or a rate, momentum or decay of fewer bits (a power of two has one)", name,
                            (unsigned long long)step, scale);
@@ -169,10 +171,10 @@ int fx_update_check(const FxConfig *config, int layer, const char *name, FxError
     return 0;
 }
 
-int fx_update_most_scale(const FxConfig *config, int layer) {
+int fx_update_most_scale(const FxConfig *config, const FxNode *node) {
     uint64_t step;
     int scale = config->loss_scaling.value.exponent + 14;
-    while (scale < config->loss_scaling.most && all_fit(config, layer, scale + 1, &step))
+    while (scale < config->loss_scaling.most && all_fit(config, node, scale + 1, &step))
         scale++;
     return scale;
 }

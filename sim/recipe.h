@@ -17,6 +17,8 @@ typedef struct FxLayerName {
     const char *kind; // "conv", "fc"
     char name[24];    // kind and number: "conv1", "fc3"
     bool first, last;
+    bool norm, add, fork; // such a node stands behind it, before the next product
+    bool added;           // an addition reads its sums
 } FxLayerName;
 
 typedef struct FxSetting {

@@ -74,7 +74,7 @@ static int prepare(FxRun *run, int wide, FxWarnings *warnings, FxError *err) {
         return -1;
     if (run->net.input_values.data && fx_input_values_f32(&run->net.input_values, run->config.map, run->config.mean, run->config.std, &run->data, err))
         return -1;
-    if (fx_last_init(&run->last, run->net.product_count, err))
+    if (fx_last_init(&run->last, run->net.keeper_count, err))
         return -1;
     run->loss_scale = fx_loss_scale_start(&run->config.loss_scaling);
     return fx_net_init(&run->net, &run->config, err);
@@ -212,8 +212,10 @@ static uLong add_codes(uLong crc, const FxTensor *store, size_t first, size_t en
 
 uint32_t fx_run_weights_crc32(const FxRun *run) {
     uLong crc = crc32(0, NULL, 0);
-    for (int p = 0; p < run->net.product_count; p++) {
-        const FxNode *node = fx_net_product(&run->net, p);
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        const FxNode *node = run->net.keepers[k];
+        if (!node->store.count)
+            continue;
         crc = add_codes(crc, &node->store, 0, node->layer.weights);
         if (node->layer.bias.count)
             crc = add_codes(crc, &node->store, node->layer.weights, node->store.count);

@@ -18,6 +18,19 @@ static const FxSiteInfo sites[] = {
     {"momentum", FX_SITE_MOMENTUM, "the optimiser's running mean of gradients", NULL},
     {"second", FX_SITE_SECOND, "adam's running mean of squares", NULL},
     {"decay", FX_SITE_DECAY, "gradient plus weight decay", NULL},
+    {"preact", FX_SITE_PREACT, "what a product hands to a norm or an addition", NULL},
+    {"preact-error", FX_SITE_PREACT_ERROR, "the error that a norm or an addition receives", NULL},
+    {"sum", FX_SITE_SUM, "what an addition hands on", NULL},
+    {"sum.error", FX_SITE_SUM_ERROR, "the sum of the errors where a tensor has several readers", NULL},
+    {"norm.mean", FX_SITE_NORM_MEAN, "a norm's means, in floats alone", NULL},
+    {"norm.scale", FX_SITE_NORM_SCALE, "a norm's scales, in floats alone", NULL},
+    {"norm.xhat", FX_SITE_NORM_XHAT, "what a norm has normalised, in floats alone", NULL},
+    {"norm.gamma", FX_SITE_NORM_GAMMA, "a norm's factors, made from their store", NULL},
+    {"norm.beta", FX_SITE_NORM_BETA, "a norm's addends, made from their store", NULL},
+    {"norm.gamma.gradient", FX_SITE_GAMMA_GRADIENT, "the gradient of the factors", NULL},
+    {"norm.beta.gradient", FX_SITE_BETA_GRADIENT, "the gradient of the addends", NULL},
+    {"norm.gamma.store", FX_SITE_GAMMA_STORE, "the kept factors and their update", NULL},
+    {"norm.beta.store", FX_SITE_BETA_STORE, "the kept addends and their update", NULL},
 };
 
 const FxSiteInfo *fx_site_info(int i) {

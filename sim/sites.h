@@ -13,10 +13,23 @@ typedef enum FxSite {
     FX_SITE_ACTIVATION_GRAD = 7,
     FX_SITE_ERROR_GRAD = 8,
     FX_SITE_BIAS = 9,
+    FX_SITE_PREACT = 10,
+    FX_SITE_PREACT_ERROR = 11,
+    FX_SITE_SUM = 12,
     FX_SITE_LOGITS = 13,
     FX_SITE_MOMENTUM = 14,
     FX_SITE_SECOND = 15,
-    FX_SITE_DECAY = 16
+    FX_SITE_DECAY = 16,
+    FX_SITE_SUM_ERROR = 17,
+    FX_SITE_NORM_MEAN = 32,
+    FX_SITE_NORM_SCALE = 33,
+    FX_SITE_NORM_XHAT = 34,
+    FX_SITE_NORM_GAMMA = 35,
+    FX_SITE_NORM_BETA = 36,
+    FX_SITE_GAMMA_GRADIENT = 37,
+    FX_SITE_BETA_GRADIENT = 38,
+    FX_SITE_GAMMA_STORE = 39,
+    FX_SITE_BETA_STORE = 40
 } FxSite;
 
 enum { FX_SITE_NUMBERS = 41 }; // array size that every site number fits

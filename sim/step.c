@@ -5,31 +5,12 @@
 #include "sim/step.h"
 
 #include "layers/bias.h"
-#include "sim/cast.h"
 #include "sim/input.h"
+#include "sim/step_parts.h"
 #include "sim/update.h"
 
 #include <assert.h>
 #include <string.h>
-
-static const FxLayerConfig *layer_config(const FxStep *s, const FxNode *node) {
-    return &fx_step_phase(s)->layers[node->id - 1];
-}
-
-static bool has_copy(const FxStep *s, const FxNode *node, FxSite site) {
-    return layer_config(s, node)->site[site].is_set;
-}
-
-static FxTensor first_images(const FxTensor *t, FxShape shape, int images) {
-    FxTensor part = *t;
-    part.count = fx_shape_count(fx_shape_images(shape, images));
-    return part;
-}
-
-static void trace(const FxStep *s, const FxNode *node, const char *what, const FxTensor *t) {
-    if (s->trace)
-        s->trace->tensor(s->trace->user, node, what, t);
-}
 
 FxScalar fx_step_rate(const FxStep *s) {
     return fx_rate_at(&fx_step_phase(s)->rate, s->step);
@@ -38,7 +19,7 @@ FxScalar fx_step_rate(const FxStep *s) {
 // The layer as a product of this step runs it.
 static FxLayer ready(const FxStep *s, const FxNode *node, FxProductKind kind, FxRandom *random) {
     FxLayer layer = node->layer;
-    memcpy(layer.accumulator, layer_config(s, node)->accumulator, sizeof layer.accumulator);
+    memcpy(layer.accumulator, fx_step_layer(s, node)->accumulator, sizeof layer.accumulator);
     *random = fx_step_random(s, node, FX_ROLE_ACCUMULATOR + (int)kind);
     layer.random = random;
     return layer;
@@ -56,24 +37,27 @@ static bool reads_store(const FxLayerConfig *c) {
            weight->grid.is_signed == store->grid.is_signed && weight->grid.twos_complement == store->grid.twos_complement;
 }
 
-// Q_W: the operands of the forward and error products, and the bias, which follows the weights in the store.
+// Q_W: the operands of the forward and error products, and the bias, which follows the weights in the store; norms' parameters.
 static void quantise_weights(const FxStep *s) {
+    for (int i = 0; i < s->net->count; i++)
+        if (s->net->nodes[i].layer.ops->role == FX_ROLE_NORM)
+            fx_step_norm_operands(s, &s->net->nodes[i]);
     for (int p = 0; p < s->net->product_count; p++) {
         FxNode *node = fx_net_product(s->net, p);
         FxTensor weights = node->store, bias = node->store;
         FxSource source = {.x = &weights};
         weights.count = node->layer.weights;
-        trace(s, node, "store.before", &node->store);
-        if (reads_store(layer_config(s, node))) {
+        fx_step_trace(s, node, "store.before", &node->store);
+        if (reads_store(fx_step_layer(s, node))) {
             memcpy(node->layer.weight.data, weights.data, weights.count * fx_type_size(weights.type));
             node->layer.weight.exponent = weights.exponent;
         } else {
             fx_site_cast(s, node, FX_SITE_WEIGHT, &source, &node->layer.weight);
         }
-        trace(s, node, "weight", &node->layer.weight);
-        if (has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation) {
+        fx_step_trace(s, node, "weight", &node->layer.weight);
+        if (fx_step_has_copy(s, node, FX_SITE_WEIGHT_BACK) && !s->evaluation) {
             fx_site_cast(s, node, FX_SITE_WEIGHT_BACK, &source, &node->weight_back);
-            trace(s, node, "weight.back", &node->weight_back);
+            fx_step_trace(s, node, "weight.back", &node->weight_back);
         }
         if (!node->layer.bias.count)
             continue;
@@ -81,42 +65,41 @@ static void quantise_weights(const FxStep *s) {
         bias.count = node->layer.bias.count;
         source = (FxSource){.x = &bias, .element0 = weights.count};
         fx_site_cast(s, node, FX_SITE_BIAS, &source, &node->layer.bias);
-        trace(s, node, "bias", &node->layer.bias);
+        fx_step_trace(s, node, "bias", &node->layer.bias);
     }
 }
 
 // Q_A: what a product reads. The clip mask is taken from the sums, before rounding.
 static FxTensor activate(const FxStep *s, FxNode *node, const FxTensor *sums) {
-    FxTensor x = first_images(&node->x, node->layer.in, s->images);
-    FxTensor pass = first_images(&node->pass, node->layer.in, s->images);
-    bool clip = layer_config(s, node)->site[FX_SITE_ACTIVATION].clip && !s->evaluation;
+    FxTensor x = fx_step_images(&node->x, node->layer.in, s->images);
+    FxTensor pass = fx_step_images(&node->pass, node->layer.in, s->images);
+    bool clip = fx_step_layer(s, node)->site[FX_SITE_ACTIVATION].clip && !s->evaluation;
     FxSource source = {.x = sums, .pass = clip ? pass.data : NULL};
     fx_site_cast(s, node, FX_SITE_ACTIVATION, &source, &x);
     node->x.exponent = x.exponent;
-    trace(s, node, "activation", &x);
+    fx_step_trace(s, node, "activation", &x);
     if (clip)
-        trace(s, node, "activation.clip", &pass);
-    if (has_copy(s, node, FX_SITE_ACTIVATION_GRAD) && !s->evaluation) {
-        FxTensor copy = first_images(&node->x_grad, node->layer.in, s->images);
+        fx_step_trace(s, node, "activation.clip", &pass);
+    if (fx_step_has_copy(s, node, FX_SITE_ACTIVATION_GRAD) && !s->evaluation) {
+        FxTensor copy = fx_step_images(&node->x_grad, node->layer.in, s->images);
         source.pass = NULL;
         fx_site_cast(s, node, FX_SITE_ACTIVATION_GRAD, &source, &copy);
         node->x_grad.exponent = copy.exponent;
-        trace(s, node, "activation.grad", &copy);
+        fx_step_trace(s, node, "activation.grad", &copy);
     }
     return x;
 }
 
-static void forward_product(const FxStep *s, FxNode *node, FxTensor *input) {
+static void forward_product(const FxStep *s, FxNode *node, const FxTensor *input) {
     FxRandom random;
     FxTensor x = node->name.first ? *input : activate(s, node, input);
-    FxTensor y = first_images(&node->y, node->layer.out, s->images);
+    FxTensor y = fx_step_images(&node->y, node->layer.out, s->images);
     FxLayer layer = ready(s, node, FX_FORWARD, &random);
     layer.ops->forward(&layer, &x, &y, &s->net->work, counts_of(s, node, FX_FORWARD));
     if (y.type != FX_FLOAT32)
         y.exponent = x.exponent + layer.weight.exponent + layer.accumulator[FX_FORWARD].shift;
     node->y.exponent = y.exponent;
-    trace(s, node, "sum.forward", &y);
-    *input = y;
+    fx_step_trace(s, node, "sum.forward", &y);
 }
 
 // Always 32-bit lanes of Philox.
@@ -127,40 +110,53 @@ static FxRandom dropout_random(const FxStep *s, const FxNode *node) {
     return random;
 }
 
-static void forward_map(const FxStep *s, FxNode *node, FxTensor *input) {
-    FxTensor y = first_images(&node->y, node->layer.out, s->images);
-    FxTensor saved = first_images(&node->layer.saved, node->layer.out, s->images);
+static void forward_map(const FxStep *s, FxNode *node, const FxTensor *input) {
+    FxTensor y = fx_step_images(&node->y, node->layer.out, s->images);
+    FxTensor saved = fx_step_images(&node->layer.saved, node->layer.out, s->images);
     FxRandom random = dropout_random(s, node);
     FxLayer layer = node->layer;
-    if (layer.ops == &fx_dropout_ops && s->evaluation) // the identity: it works in place
+    if (layer.ops == &fx_dropout_ops && s->evaluation) { // the identity
+        node->y.exponent = input->exponent;
+        if (y.data != input->data)
+            memcpy(y.data, input->data, y.count * fx_type_size(y.type));
         return;
+    }
     layer.random = &random;
-    node->y.exponent = y.exponent = input->exponent + layer.gain;
+    node->y.exponent = y.exponent = input->exponent + (y.type == FX_FLOAT32 ? 0 : layer.gain);
     layer.ops->forward(&layer, input, &y, &s->net->work, NULL);
-    trace(s, node, layer.ops->name, &y);
-    trace(s, node, layer.ops->saved, &saved);
-    *input = y;
+    fx_step_trace(s, node, layer.ops->name, &y);
+    if (layer.ops->saved)
+        fx_step_trace(s, node, layer.ops->saved, &saved);
+}
+
+static FxTensor output_of(const FxStep *s, int node, const FxTensor *image) {
+    const FxNode *n = node < 0 ? NULL : &s->net->nodes[node];
+    return n ? fx_step_images(&n->y, n->layer.out, s->images) : *image;
+}
+
+static FxNode *output_node(const FxNet *net) {
+    return fx_net_product(net, net->product_count - 1);
 }
 
 // From the batch's bytes to the outputs.
 static FxTensor forward(const FxStep *s) {
     FxNet *net = s->net;
-    FxTensor t = first_images(&net->image_codes, net->shape, s->images);
+    FxTensor image = fx_step_images(&net->image_codes, net->shape, s->images);
     quantise_weights(s);
-    fx_input_codes(s, &t);
-    trace(s, fx_net_product(net, 0), "input", &t);
+    fx_input_codes(s, &image);
+    fx_step_trace(s, fx_net_product(net, 0), "input", &image);
     for (int i = 0; i < net->count; i++) {
         FxNode *node = &net->nodes[i];
-        if (node->layer.ops->role == FX_ROLE_PRODUCT)
-            forward_product(s, node, &t);
-        else if (node->layer.ops->role == FX_ROLE_MAP)
-            forward_map(s, node, &t);
+        FxTensor input = output_of(s, node->input, &image);
+        switch (node->layer.ops->role) {
+        case FX_ROLE_PRODUCT: forward_product(s, node, &input); break;
+        case FX_ROLE_MAP: forward_map(s, node, &input); break;
+        case FX_ROLE_NORM: fx_step_norm(s, node, &input); break;
+        case FX_ROLE_ADD: fx_step_add(s, node); break;
+        default: break;
+        }
     }
-    return t;
-}
-
-static FxNode *output_node(const FxNet *net) {
-    return fx_net_product(net, net->product_count - 1);
+    return output_of(s, net->products[net->product_count - 1], &image);
 }
 
 // The code of 1.0. Only where the outputs' exponent follows the data can it lie outside: it rounds to 0 above, is held below.
@@ -176,14 +172,14 @@ static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
     const FxLossRule *rule = fx_loss_rule(net->loss);
     FxScalar scale = s->loss_scale.mantissa ? s->loss_scale : (FxScalar){1 << 14, -14};
     FxTensor out = *sums;
-    if (layer_config(s, node)->site[FX_SITE_LOGITS].on || (net->logits.data && net->logits.type == FX_FLOAT32)) { // a float loss reads floats
-        bool clip = layer_config(s, node)->site[FX_SITE_LOGITS].clip && e;
+    if (fx_step_layer(s, node)->site[FX_SITE_LOGITS].on || (net->logits.data && net->logits.type == FX_FLOAT32)) { // a float loss reads floats
+        bool clip = fx_step_layer(s, node)->site[FX_SITE_LOGITS].clip && e;
         FxSource source = {.x = sums, .pass = clip ? net->logits_pass.data : NULL};
         out = net->logits;
         out.count = sums->count;
         fx_site_cast(s, node, FX_SITE_LOGITS, &source, &out);
     }
-    trace(s, node, "logits", &out);
+    fx_step_trace(s, node, "logits", &out);
     s->totals->images += (uint64_t)s->images;
     FxLossCall call = {.out = &out, .labels = net->batch_labels, .classes = net->classes, .one = target(out.exponent), .scale = scale,
                        .batch = s->config->batch, .cpu = net->work.cpu, .e = e, .answers = &s->totals->answers, .loss = &s->totals->loss};
@@ -198,71 +194,6 @@ static void answer(const FxStep *s, const FxTensor *sums, FxTensor *e) {
         e->exponent = (rule->has_exponent ? rule->exponent : out.exponent) + scale.exponent + 14;
 }
 
-// Q_E of an error, and of its copy for the gradient product, to the buffers of the node at which it stands.
-static void round_error(const FxStep *s, FxNode *owner, FxNode *at, const FxTensor *source_error, FxTensor *e, FxTensor *copy) {
-    FxSource source = {.x = source_error};
-    *e = first_images(&at->e, at->layer.out, s->images);
-    fx_site_cast(s, owner, FX_SITE_ERROR, &source, e);
-    trace(s, at, "error.quantised", e);
-    *copy = (FxTensor){0};
-    if (!has_copy(s, owner, FX_SITE_ERROR_GRAD))
-        return;
-    *copy = first_images(&at->e_grad, at->layer.out, s->images);
-    fx_site_cast(s, owner, FX_SITE_ERROR_GRAD, &source, copy);
-    trace(s, at, "error.grad.quantised", copy);
-}
-
-static void mask_errors(const FxStep *s, const FxTensor *e, const FxTensor *copy, const uint8_t *pass, uint64_t *masked) {
-    uint64_t again;
-    fx_apply_mask(s, e, pass, masked);
-    if (copy->data)
-        fx_apply_mask(s, copy, pass, &again);
-}
-
-// Q_E of the outputs' error, then, where the logits are quantised, their clip mask.
-static void output_error(const FxStep *s, FxTensor *loss_error) {
-    FxNode *node = output_node(s->net);
-    const FxLayerConfig *c = layer_config(s, node);
-    FxTensor e, copy;
-    trace(s, node, "logits.error", loss_error);
-    round_error(s, node, node, loss_error, &e, &copy);
-    if (c->site[FX_SITE_LOGITS].on && c->site[FX_SITE_LOGITS].clip)
-        mask_errors(s, &e, &copy, s->net->logits_pass.data, &node->site[FX_SITE_LOGITS].stats.masked);
-    node->e.exponent = e.exponent;
-    node->e_grad.exponent = copy.exponent;
-}
-
-// Back through the maps between a product and the one that owns the error.
-static int to_owner(const FxStep *s, FxNode *map, const FxNode *owner, FxTensor e, bool copy) {
-    FxNet *net = s->net;
-    for (FxNode *n = map; n != owner; n = &net->nodes[n->input]) {
-        const FxNode *input = &net->nodes[n->input];
-        FxTensor below = first_images(copy ? &input->e_grad : &input->e, n->layer.in, s->images);
-        n->layer.ops->backward_data(&n->layer, &e, &below, &net->work, NULL);
-        below.exponent = e.exponent + n->layer.gain;
-        e = below;
-    }
-    return e.exponent;
-}
-
-// dx of a product on its way to the product before: clip mask and Q_E, in the order that error.at says; then the maps.
-static void hand_down(const FxStep *s, FxNode *node, FxTensor *dx) {
-    FxNet *net = s->net;
-    FxNode *map = &net->nodes[node->input], *owner = fx_net_product(net, map->id - 1);
-    const uint8_t *pass = layer_config(s, node)->site[FX_SITE_ACTIVATION].clip ? node->pass.data : NULL;
-    uint64_t *masked = &node->site[FX_SITE_ACTIVATION].stats.masked;
-    bool before = layer_config(s, owner)->error_before_masks;
-    FxTensor e, copy;
-    if (pass && !before)
-        fx_apply_mask(s, dx, pass, masked);
-    round_error(s, owner, map, dx, &e, &copy);
-    if (pass && before)
-        mask_errors(s, &e, &copy, pass, masked);
-    owner->e.exponent = to_owner(s, map, owner, e, false);
-    if (copy.data)
-        owner->e_grad.exponent = to_owner(s, map, owner, copy, true);
-}
-
 // Of integers: in the unit of dW, which is 2^x's of it.
 static void bias_gradient(const FxStep *s, FxNode *node, const FxTensor *x, const FxTensor *e) {
     size_t weights = node->layer.weights, co = node->layer.bias.count;
@@ -271,17 +202,27 @@ static void bias_gradient(const FxStep *s, FxNode *node, const FxTensor *x, cons
         fx_bias_gradient(e, &db, &s->net->work);
         return;
     }
-    int shift = layer_config(s, node)->accumulator[FX_GRADIENT].shift;
+    int shift = fx_step_layer(s, node)->accumulator[FX_GRADIENT].shift;
     fx_bias_gradient(e, &node->db, &s->net->work);
     for (size_t c = 0; c < co; c++)
         fx_tensor_set(&node->dw, weights + c, fx_tensor_get(&node->db, c) * (INT64_C(1) << -x->exponent) >> shift);
 }
 
+void fx_step_gradient(const FxStep *s, FxNode *node) {
+    const FxUnits units = {NULL, node->dw_exponents};
+    const bool apart = node->dw_exponents && node->dw.type != FX_FLOAT32;
+    FxSource source = {.x = &node->dw, .units = apart ? &units : NULL};
+    if (!node->g.data)
+        return;
+    fx_site_cast(s, node, node->gradient_site, &source, &node->g);
+    fx_step_trace(s, node, node->gradient_site == FX_SITE_GRADIENT ? "gradient" : fx_site(node->gradient_site)->name, &node->g);
+}
+
 // dW, and behind it the gradient of the bias; then Q_G.
 static void weight_gradient(const FxStep *s, FxNode *node) {
     FxRandom random;
-    FxTensor e = first_images(has_copy(s, node, FX_SITE_ERROR_GRAD) ? &node->e_grad : &node->e, node->layer.out, s->images);
-    FxTensor x = first_images(has_copy(s, node, FX_SITE_ACTIVATION_GRAD) ? &node->x_grad : &node->x, node->layer.in, s->images);
+    FxTensor e = fx_step_images(fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD) ? &node->e_grad : &node->e, node->layer.out, s->images);
+    FxTensor x = fx_step_images(fx_step_has_copy(s, node, FX_SITE_ACTIVATION_GRAD) ? &node->x_grad : &node->x, node->layer.in, s->images);
     FxTensor dw = node->dw;
     FxLayer layer = ready(s, node, FX_GRADIENT, &random);
     dw.count = layer.weights;
@@ -290,38 +231,58 @@ static void weight_gradient(const FxStep *s, FxNode *node) {
         node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
     if (layer.bias.count)
         bias_gradient(s, node, &x, &e);
-    trace(s, node, "sum.gradient", &node->dw);
-    if (has_copy(s, node, FX_SITE_ERROR_GRAD))
-        trace(s, node, "error.grad", &e);
-    FxSource source = {.x = &node->dw};
-    if (!node->g.data)
-        return;
-    fx_site_cast(s, node, FX_SITE_GRADIENT, &source, &node->g);
-    trace(s, node, "gradient", &node->g);
+    fx_step_trace(s, node, "sum.gradient", &node->dw);
+    if (fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD))
+        fx_step_trace(s, node, "error.grad", &e);
+    if (node->dw_exponents && node->dw.type != FX_FLOAT32) // of error.grad, so far
+        for (int c = 0; c < layer.out.c; c++)
+            node->dw_exponents[c] += x.exponent + layer.accumulator[FX_GRADIENT].shift;
+    fx_step_gradient(s, node);
 }
 
 static void backward_product(const FxStep *s, FxNode *node) {
     FxRandom random;
-    FxTensor e = first_images(&node->e, node->layer.out, s->images);
-    trace(s, node, "error", &e);
+    FxTensor e = fx_step_images(&node->e, node->layer.out, s->images);
+    fx_step_trace(s, node, "error", &e);
     weight_gradient(s, node);
     if (node->name.first)
         return;
-    FxTensor dx = first_images(&node->dx, node->layer.in, s->images);
+    FxTensor dx = fx_step_images(&node->dx, node->layer.in, s->images);
     FxLayer layer = ready(s, node, FX_ERROR, &random);
-    if (has_copy(s, node, FX_SITE_WEIGHT_BACK))
+    if (fx_step_has_copy(s, node, FX_SITE_WEIGHT_BACK))
         layer.weight = node->weight_back;
     layer.ops->backward_data(&layer, &e, &dx, &s->net->work, counts_of(s, node, FX_ERROR));
     if (dx.type != FX_FLOAT32)
         dx.exponent = e.exponent + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
-    trace(s, node, "sum.error", &dx);
-    hand_down(s, node, &dx);
+    fx_step_trace(s, node, "sum.error", &dx);
+    const uint8_t *pass = fx_step_layer(s, node)->site[FX_SITE_ACTIVATION].clip ? node->pass.data : NULL;
+    fx_step_hand_down(s, node, node->input, &dx, NULL, pass, &node->site[FX_SITE_ACTIVATION].stats.masked);
+}
+
+// From the outputs' error to the gradients.
+static void backward(const FxStep *s, FxTensor *loss_error) {
+    FxNet *net = s->net;
+    fx_step_output_error(s, loss_error);
+    for (int i = net->count - 1; i >= 0; i--) {
+        FxNode *node = &net->nodes[i];
+        if (node->owner < 0) // maps of the image
+            continue;
+        if (fx_node_is_fork(node))
+            fx_step_gather(s, node);
+        switch (node->layer.ops->role) {
+        case FX_ROLE_PRODUCT: backward_product(s, node); break;
+        case FX_ROLE_MAP: fx_step_map_back(s, node); break;
+        case FX_ROLE_NORM: fx_step_norm_back(s, node); break;
+        case FX_ROLE_ADD: fx_step_add_back(s, node); break;
+        default: break;
+        }
+    }
 }
 
 static void forget_last_step(FxNet *net) {
-    for (int p = 0; p < net->product_count; p++)
+    for (int k = 0; k < net->keeper_count; k++)
         for (int i = 0; fx_site_info(i); i++) {
-            FxSiteState *state = &fx_net_product(net, p)->site[fx_site_info(i)->site];
+            FxSiteState *state = &net->keepers[k]->site[fx_site_info(i)->site];
             state->last = (FxStats){0};
             state->last_changed = 0;
         }
@@ -338,13 +299,13 @@ void fx_step_train(const FxStep *step) {
     FxTensor e = net->loss_error;
     e.count = sums.count;
     answer(s, &sums, &e);
-    output_error(s, &e);
-    for (int p = net->product_count - 1; p >= 0; p--)
-        backward_product(s, fx_net_product(net, p));
-    for (int p = 0; !fired && p < net->product_count; p++) {
-        FxNode *node = fx_net_product(net, p);
+    backward(s, &e);
+    for (int k = 0; !fired && k < net->keeper_count; k++) {
+        FxNode *node = net->keepers[k];
+        if (!node->store.count)
+            continue;
         fx_update(s, node);
-        trace(s, node, "store.after", &node->store);
+        fx_step_trace(s, node, "store.after", &node->store);
     }
     s->totals->skipped_steps += fired;
     net->updates += !fired;

@@ -1,5 +1,6 @@
 #include "sim/update.h"
 
+#include "formats/direction.h"
 #include "layers/linear.h"
 #include "sim/cast.h"
 #include "sim/values_f32.h"
@@ -13,6 +14,10 @@ typedef struct UpdateContext {
     const FxCast *cast;
     const FxTensor *dw, *store;
     int64_t limit;
+    uint64_t first_word;
+    const int32_t *exponents; // of dw, one a channel; NULL: one for all
+    size_t channels;
+    int exponent;             // that the cast's shift belongs to
 } UpdateContext;
 
 typedef struct UpdateCounts {
@@ -23,11 +28,15 @@ typedef struct UpdateCounts {
 // Casts the gradient block by block into steps k and takes them off the store.
 static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCounts *counts, const FxTrace *trace, const FxNode *node) {
     int64_t k[FX_BLOCK];
-    for (size_t i = first; i < first + n; i += FX_BLOCK) {
-        size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
+    for (size_t i = first, take; i < first + n; i += take) {
+        take = u->exponents ? 1 : first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
         FxTensor part = {fx_tensor_at(u->dw, i), u->dw->type, take, u->dw->exponent}, steps = {k, FX_INT64, take, u->store->exponent};
         FxCast cast = *u->cast;
-        cast.element0 = i;
+        cast.element0 = u->first_word + i;
+        if (u->exponents) {
+            part.exponent = u->exponents[i % u->channels];
+            cast.shift += u->exponent - part.exponent;
+        }
         fx_cast_range(&cast, &part, &steps, 0, take, &counts->gradient);
         if (trace)
             trace->tensor(trace->user, node, "update", &steps);
@@ -41,21 +50,43 @@ static void update_task(const UpdateContext *u, size_t first, size_t n, UpdateCo
     }
 }
 
+// Largest magnitude of gradients with an exponent a channel, in units of the largest exponent of a channel that is not all zero.
+static uint64_t aligned_max(const FxNode *node, int *exponent) {
+    const size_t channels = (size_t)node->layer.out.c;
+    uint64_t most = 0;
+    *exponent = node->dw_exponents[0];
+    bool any = false;
+    for (size_t i = 0; i < node->dw.count; i++)
+        if (fx_tensor_get(&node->dw, i) && (!any || node->dw_exponents[i % channels] > *exponent)) {
+            *exponent = node->dw_exponents[i % channels];
+            any = true;
+        }
+    for (size_t i = 0; any && i < node->dw.count; i++) {
+        int64_t x = fx_tensor_get(&node->dw, i);
+        int apart = *exponent - node->dw_exponents[i % channels];
+        uint64_t m = x && apart < 64 ? (x < 0 ? 0 - (uint64_t)x : (uint64_t)x) >> apart : 0;
+        most = m > most ? m : most;
+    }
+    return most;
+}
+
 static void update_by_steps(const FxStep *s, FxNode *node) {
     const FxTensor *dw = &node->dw;
     const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
-    const FxQuantiser *q = &config->site[FX_SITE_GRADIENT].q;
+    const FxQuantiser *q = &config->site[node->gradient_site].q;
     FxScalar rate = fx_step_rate(s);
-    FxSiteState *gradient = &node->site[FX_SITE_GRADIENT], *store = &node->site[FX_SITE_STORE];
-    FxScaleInput in = {.max_abs = fx_work_max_abs(&s->net->work, dw, &(int){0}), .exponent = dw->exponent, .last = (int)gradient->exponent};
+    FxSiteState *gradient = &node->site[node->gradient_site], *store = &node->site[node->store_site];
+    FxScaleInput in = {.exponent = dw->exponent, .last = (int)gradient->exponent};
+    in.max_abs = node->dw_exponents ? aligned_max(node, &in.exponent) : fx_work_max_abs(&s->net->work, dw, &(int){0});
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
-    FxCast cast = {.q = q, .random = fx_step_random(s, node, FX_SITE_GRADIENT), .cpu = s->net->work.cpu};
+    FxCast cast = {.q = q, .random = fx_step_random(s, node, (int)node->gradient_site), .cpu = s->net->work.cpu};
     cast.arg = fx_round_arg(&q->rounding, fx_random_width(&cast.random));
     // code = dw / 2^n' * rate; n' = shift + F where the scale makes dw a fraction of 1; a power of two is a shift alone
     bool power_of_two = rate.mantissa == 1 << 14;
     cast.multiplier = power_of_two ? 1 : rate.mantissa;
     cast.shift = choice.shift + (q->scale.rule->discards ? q->grid.fraction : 0) - rate.exponent - (power_of_two ? 14 : 0);
-    UpdateContext update = {.cast = &cast, .dw = dw, .store = &node->store, .limit = config->store_limit};
+    UpdateContext update = {.cast = &cast, .dw = dw, .store = &node->store, .limit = fx_node_store_limit(node, config), .first_word = node->first_word[node->gradient_site],
+                            .exponents = node->dw_exponents, .channels = (size_t)node->layer.out.c, .exponent = in.exponent};
     fx_note_choice(gradient, &q->scale, choice, in.max_abs == 0);
     s->totals->zero_tensors += in.max_abs == 0;
 
@@ -79,7 +110,7 @@ static void update_by_steps(const FxStep *s, FxNode *node) {
         s->totals->store_changed += counts[t].changed;
         s->totals->saturated += counts[t].gradient.saturated + counts[t].store.saturated;
     }
-    fx_note_choice(store, &config->site[FX_SITE_STORE].q.scale, (FxScaleChoice){0, node->store.exponent, false}, false);
+    fx_note_choice(store, &config->site[node->store_site].q.scale, (FxScaleChoice){0, node->store.exponent, false}, false);
 }
 
 // ---- by an optimiser --------------------------------------------------------------------------------------------------
@@ -140,7 +171,8 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     const FxStep *s = u->s;
     FxNode *node = u->node;
     const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
-    const FxSiteConfig *site = &config->site[FX_SITE_STORE];
+    const FxSiteConfig *site = &config->site[node->store_site];
+    const int64_t limit = fx_node_store_limit(node, config);
     bool directed = fx_rounding_mode(&site->q.rounding)->needs & FX_ROUND_DIRECTION;
     FxTensor next = s->net->update[FX_UPDATE_BUFFERS], signs = s->net->update[FX_UPDATE_BUFFERS + 1];
     next.type = node->store.type;
@@ -150,12 +182,12 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
         fx_work_ranges(&s->net->work, next.count, sign_range, &c, NULL);
     }
     FxSource source = {.x = from, .direction = directed ? signs.data : NULL};
-    FxSiteState *state = &node->site[FX_SITE_STORE];
+    FxSiteState *state = &node->site[node->store_site];
     const FxStats before = state->stats, last = state->last;
     const uint64_t all = s->totals->saturated;
-    fx_site_cast(s, node, FX_SITE_STORE, &source, &next);
-    bool clipped = fx_grid_is_fixed(&site->q.grid) && config->store_limit < fx_grid_high(&site->q.grid);
-    StoreContext c = {&next, &node->store, clipped ? config->store_limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction, 0};
+    fx_site_cast(s, node, node->store_site, &source, &next);
+    bool clipped = fx_grid_is_fixed(&site->q.grid) && limit < fx_grid_high(&site->q.grid);
+    StoreContext c = {&next, &node->store, clipped ? limit : INT64_MAX, site->q.scale.parameter[0] - site->q.grid.fraction, 0};
     FxStats seen = {0};
     fx_work_ranges(&s->net->work, next.count, store_range, &c, &seen);
     node->store.exponent = next.exponent;
@@ -171,9 +203,27 @@ void fx_update_store(FxUpdating *u, const FxTensor *from, const FxTensor *subtra
     s->totals->store_changed += c.changed;
 }
 
+// The rate, times the factor of its layer's deviation where the recipe asks for it: Zhu et al. 1912.12607, phi = max(exp(-20 d), 0.1).
+static FxScalar rate_of(const FxStep *s, const FxNode *node) {
+    FxScalar rate = fx_step_rate(s);
+    const FxNode *product = fx_net_product(s->net, node->id - 1);
+    int32_t deviation;
+    if (!s->config->update.by_deviation || !fx_step_phase(s)->layers[node->id - 1].site[FX_SITE_ERROR].q.scale.rule->seeks)
+        return rate;
+    fx_direction_kept(product->site[FX_SITE_ERROR].words, &deviation);
+    int64_t product_of = (int64_t)rate.mantissa * fx_deviation_factor(deviation); // in 2^-15
+    int exponent = rate.exponent - 15;
+    while (product_of >= 1 << 15) { // 15 bits again, halves up
+        int shift = fx_log2_floor((uint64_t)product_of) - 14;
+        product_of = (product_of + (INT64_C(1) << (shift - 1))) >> shift;
+        exponent += shift;
+    }
+    return (FxScalar){(int32_t)product_of, exponent};
+}
+
 static void update_by_values(const FxStep *s, FxNode *node) {
     const FxPhase *phase = fx_step_phase(s);
-    FxUpdating u = {.s = s, .node = node, .rate = fx_step_rate(s), .momentum = phase->momentum, .decay = phase->decay, .g = node->g};
+    FxUpdating u = {.s = s, .node = node, .rate = rate_of(s, node), .momentum = phase->momentum, .decay = fx_update_decay(phase, node), .g = node->g};
     FxScalar scale = s->loss_scale;
     for (int i = 0; i < FX_UPDATE_BUFFERS; i++) {
         u.buffer[i] = s->net->update[i];

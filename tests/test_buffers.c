@@ -78,6 +78,8 @@ static void buffers_that_share_bytes_are_never_needed_at_the_same_time(void **st
                                        "16C3-MP2-MP2-10",
                                        "MP2-4C3-8C3-MP3p1s1-10",
                                        "2C3-2C3-30FC-5FC-40FC-10",
+                                       "6C3p0-MP2-GAP-8FC-10",
+                                       "6C3-8C3p0-GAP-10",
                                        "32C1-MP3s1-MP2s1-2C3p0-20FC-10"};
     static const char *const recipes[] = {"wage", "wage-mnist"};
     FxDataset large = dataset_made(12, 12, 2, 64);
@@ -98,6 +100,7 @@ static void buffers_of_copies_are_not_needed_by_others_either(void **state) {
                                        "4C3-8C3-MP2-16FC-10",
                                        "16C3-MP2-MP2-10",
                                        "16C3-DO50-MP2-DO50-4C3-8FC-DO50-10",
+                                       "16C3-MP2-8C3-GAP-10",
                                        "16C1-MP2s1-MP2-32C3p0-16FC-10"}; // pools that overlap: of floats alone
     static const struct {
         const char *recipe, *overrides[9];

@@ -1,4 +1,5 @@
-// fx_gemm against a triple loop over the operands' definitions, for every line of the kernel table.
+// fx_gemm against a triple loop over the operands' definitions, for every line of the kernel table. Argument
+// "slow": the largest product on several threads too.
 #include "formats/cpu.h"
 #include "layers/gemm_kernel.h"
 #include "tests/gemm_parts.h"
@@ -322,10 +323,12 @@ static void same_bytes(const FxMatrix *a, const FxMatrix *b, FxType c_type, unsi
     free(kept);
 }
 
+static bool slow;
+
 static void thread_counts(const FxGemmKernel *kernel) {
-    static const int sizes[][3] = {{2000, 33, 300}, {33, 2000, 300}, {50, 40, 30000}, {1200, 300, 1700}};
+    static const int sizes[][3] = {{2000, 33, 300}, {33, 2000, 300}, {50, 40, 30000}, {600, 150, 900}, {1200, 300, 1700}};
     const FxType type = takes(kernel, FX_INT8, FX_INT8) ? FX_INT8 : FX_INT32;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < (slow ? 5 : 4); i++) {
         const int m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
         void *x = make_codes(type, (size_t)m * (size_t)k, FILL_RANDOM);
         void *y = make_codes(type, (size_t)n * (size_t)k, FILL_RANDOM);
@@ -365,7 +368,8 @@ static void patches_stay_inside_their_stride(void **unused) {
     free(x);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    slow = argc > 1 && !strcmp(argv[1], "slow");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patches_stay_inside_their_stride),
         cmocka_unit_test(every_small_product_equals_the_triple_loop),

@@ -86,6 +86,12 @@ static void rectifiers_are_implied_only_before_products_and_never_twice(void **s
     check_net("4C3s2-R-MP3p1s2-10", &digits, "conv1 4x4x4 of 36, relu 4x4x4, max-pool 2x2x4, relu 2x2x4, fc2 1x1x10 of 160, sse 1x1x10");
 }
 
+static void a_global_mean_leaves_one_position_behind_a_rectifier(void **state) {
+    (void)state;
+    check_net("16C3-GAP-10", &digits, "conv1 8x8x16 of 144, relu 8x8x16, gap 1x1x16, relu 1x1x16, fc2 1x1x10 of 160, sse 1x1x10");
+    check_net("16C3-R-GAP-10", &digits, "conv1 8x8x16 of 144, relu 8x8x16, gap 1x1x16, relu 1x1x16, fc2 1x1x10 of 160, sse 1x1x10");
+}
+
 static void notations_that_cannot_be_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -100,11 +106,15 @@ static void notations_that_cannot_be_are_refused(void **state) {
         {"10SSE-10", "column 1", "an output can only stand at the end"},
         {"16C3-MP2", "column 6", "the last item must be the output"},
         {"16C3", "column 1", "the last item must be the output"},
-        {"16C3-8XY-10", "column 6: no layer \"XY\"", "known: C FC MP R DO SSE"},
-        {"+(16C3|)-10", "no layer \"+\"", "known: C FC"},
+        {"16C3-8XY-10", "column 6: no layer \"XY\"", "known: C FC MP GAP R DO BN L1BN RBN SBN + SSE"},
+        {"+(16C3|)-10", "column 1: a residual block cannot read the image", "begin with a layer"},
         {"MP3p2-10", "column 1: max-pool: padding 2 of a 3x3 window", "at most 1"},
         {"MP16-10", "max-pool", "1 to 15"},
         {"4MP2-10", "max-pool", "as MP2"},
+        {"4C3-8GAP-10", "column 5: gap", "write GAP"},
+        {"4C3-GAP2-10", "gap", "no count, window, padding or stride"},
+        {"4C3-GAPp1-10", "gap", "write GAP"},
+        {"4C3-GAPs2-10", "gap", "write GAP"},
         {"C3-10", "conv1", "as 32C5"},
         {"16C-10", "conv1", "as 32C5"},
         {"FC-10", "fc1", "as 512FC"},
@@ -268,6 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_networks_have_the_shapes_of_their_papers),
         cmocka_unit_test(rectifiers_are_implied_only_before_products_and_never_twice),
+        cmocka_unit_test(a_global_mean_leaves_one_position_behind_a_rectifier),
         cmocka_unit_test(notations_that_cannot_be_are_refused),
         cmocka_unit_test(buffers_that_live_at_the_same_time_never_overlap),
         cmocka_unit_test(memory_is_shared_by_buffers_that_never_meet_and_may_be_empty),

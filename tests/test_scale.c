@@ -1,4 +1,5 @@
 // Scale rules: exact logarithms, known answers from the maximum to the codes, and every rule against loops over exponents.
+#include "formats/direction.h"
 #include "tests/cast.h"
 #include "tests/golden.h"
 
@@ -125,8 +126,8 @@ static void every_rule_chooses_what_a_loop_over_exponents_finds(void **state) {
             FxError err;
             FxScale scale = {.rule = rule};
             assert_int_equal(fx_grid_parse(&grid, grids[g], NULL, &err), 0);
-            if (rule->sample_mean || rule->real || !strcmp(rule->name, "block"))
-                continue; // of many groups, or no shift
+            if (rule->sample_mean || rule->real || rule->seeks || !strcmp(rule->name, "block"))
+                continue; // of many groups, no shift, or with a state
             if (!rule->needs_maximum || (rule->only_fixed && !fx_grid_is_fixed(&grid)))
                 continue;
             for (uint64_t i = 0; i < 3000; i++) {
@@ -261,9 +262,11 @@ static void the_maximum_is_right_for_every_type_length_and_cpu_path(void **state
 static void scale_texts_are_printed_as_they_are_read_and_others_refused(void **state) {
     (void)state;
     static const char *const good[] = {"const:0", "const:-5", "const:9999", "max", "max-ceil", "max-fit", "shift", "shift-ceil",
-                                       "shift-floor", "shift-unit", "shift-unit-ceil", "shift-unit-floor", "alpha"};
+                                       "shift-floor", "shift-unit", "shift-unit-ceil", "shift-unit-floor", "alpha", "direction:1", "direction:100",
+                                       "direction:9999999"};
     static const char *const bad[] = {"", "const", "const:", "const:x", "const:-0", "const:00", "const:05", "const:-05", "const:+5",
-        "const:5 ", "const:--5", "const:10000", "const:-", "maximum", "max-", "max:1", "Max", "shift-unit-", "alpha:2", " max", "none"};
+        "const:5 ", "const:--5", "const:10000", "const:-", "maximum", "max-", "max:1", "Max", "shift-unit-", "alpha:2", " max", "none", "direction:", "direction:0", "direction:-1", "direction:05",
+        "direction:10000000", "direction:100.channel", "direction:100:2", "directions"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         FxScale scale;
         FxError err;
@@ -280,6 +283,109 @@ static void scale_texts_are_printed_as_they_are_read_and_others_refused(void **s
     }
 }
 
+// ---- direction
+
+static void a_direction_stands_its_offset_below_max(void **state) {
+    (void)state;
+    FxQuantiser max = quantiser_of("fixed8@max"), direction = quantiser_of("fixed8@direction:3");
+    int64_t words[FX_DIRECTION_WORDS];
+    for (int j = 0; j < FX_DIRECTION_OFFSETS; j++)
+        for (int floats = 0; floats < 2; floats++)
+            for (uint64_t m = 1; m < 5000; m += 7) {
+                FxScaleInput in = {.max_abs = m, .exponent = -9, .is_float = floats, .last = 4, .state = words};
+                fx_direction_begin(&direction.scale, &direction.grid, words);
+                FxScaleChoice want = fx_scale_choose(&max.scale, &max.grid, &in), fresh = fx_scale_choose(&direction.scale, &direction.grid, &in);
+                fx_direction_keep(words, j, 7);
+                FxScaleChoice got = fx_scale_choose(&direction.scale, &direction.grid, &in);
+                assert_int_equal(fresh.exponent, want.exponent);
+                if (got.exponent != want.exponent - j || got.shift != want.shift - j)
+                    fail_msg("offset %d, max %llu: shift %d exponent %d", j, (unsigned long long)m, got.shift, got.exponent);
+            }
+    FxScaleInput zero = {.exponent = -9, .last = 4, .state = words};
+    assert_int_equal(fx_scale_choose(&direction.scale, &direction.grid, &zero).exponent, 4);
+}
+
+static void a_search_is_due_at_the_first_call_and_every_n_calls(void **state) {
+    (void)state;
+    for (int n = 1; n <= 5; n++) {
+        char text[40];
+        int64_t words[FX_DIRECTION_WORDS];
+        int32_t deviation;
+        snprintf(text, sizeof text, "fixed8@direction:%d", n);
+        FxQuantiser q = quantiser_of(text);
+        q.scale.rule->start(&q.scale, &q.grid, words);
+        fx_direction_count(words); // zeros put the first search off
+        assert_int_equal(fx_direction_kept(words, &deviation), 0);
+        assert_int_equal(deviation, 0);
+        for (int call = 0; call < 20; call++) {
+            assert_int_equal(fx_direction_is_due(&q.scale, words), call % n == 0);
+            if (call % n == 0)
+                fx_direction_keep(words, call % FX_DIRECTION_OFFSETS, 100 + call);
+            fx_direction_count(words);
+            assert_int_equal(fx_direction_kept(words, &deviation), call / n * n % FX_DIRECTION_OFFSETS);
+            assert_int_equal(deviation, 100 + call / n * n);
+        }
+    }
+    assert_int_equal(fx_direction_kept(NULL, NULL), 0);
+}
+
+static void a_direction_needs_a_fixed_grid_of_at_most_32_bits(void **state) {
+    (void)state;
+    static const char *const good[] = {"fixed8f7@direction:100/stochastic:32:c/saturate", "fixed32f31@direction:7/nearest-even/saturate",
+                                       "ufixed8f8@direction:100/nearest-even/saturate"};
+    static const char *const bad[] = {"e4m3fn@direction:100", "fixed33@direction:100", "binary@direction:100", "log2:b4f0@direction:100"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        FxQuantiser q = quantiser_of(good[i]);
+        char text[FX_QUANTISER_TEXT];
+        fx_quantiser_print(text, &q);
+        assert_string_equal(text, good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        FxQuantiser q;
+        FxError err = {0};
+        if (fx_quantiser_parse(&q, bad[i], &err) != -1 || err.exit_code != FX_EXIT_USAGE)
+            fail_msg("%s is taken", bad[i]);
+    }
+    FxQuantiser q = quantiser_of("fixed8@direction");
+    assert_int_equal(q.scale.parameter[0], 100);
+}
+
+// Calls of the library that keep a state, one of zeros among them.
+static void an_array_is_searched_at_every_nth_call_and_keeps_its_offset_between(void **state) {
+    (void)state;
+    enum { N = 300, CALLS = 14, EVERY = 4 };
+    FxQuantiser q = quantiser_of("fixed4@direction:4"), max = quantiser_of("fixed4@max");
+    int64_t words[FX_DIRECTION_WORDS];
+    int kept = 0, moves = 0, since = EVERY, last = 0;
+    fx_state_start(words, &q, 1);
+    for (int call = 0; call < CALLS; call++) {
+        int32_t x[N], exponent, plain;
+        float f[N];
+        FxError err;
+        bool zero = call == 0 || call == 6, floats = call % 3 == 1;
+        for (size_t i = 0; i < N; i++) {
+            uint64_t r = slow_mix((uint64_t)call * 1000 + i);
+            x[i] = zero ? 0 : i == 7 && call / 4 % 2 ? 4096 : (int32_t)(300 + r % 150) * (r >> 40 & 1 ? 1 : -1); // now and then a large one
+            f[i] = (float)x[i];
+        }
+        FxArray array = {.data = floats ? (void *)f : (void *)x, .type = floats ? FX_FLOAT32 : FX_INT32, .count = N, .exponent = floats ? 0 : -3};
+        FxTensor t = {floats ? (void *)f : (void *)x, array.type, N, array.exponent};
+        assert_int_equal(fx_quantise(&max, NULL, &array, NULL, &(FxOutput){.exponents = &plain}, NULL, &err), 0);
+        assert_int_equal(fx_quantise(&q, words, &array, NULL, &(FxOutput){.exponents = &exponent}, NULL, &err), 0);
+        if (since == EVERY && !zero) {
+            int found = fx_direction_offset(&t, &q.grid, plain, 0, NULL);
+            moves += found != kept;
+            kept = found;
+            since = 0;
+        }
+        since += since < EVERY;
+        if (exponent != (zero ? last : plain - kept) || fx_direction_kept(words, NULL) != kept)
+            fail_msg("call %d: exponent %d, offset %d, not %d below %d", call, (int)exponent, fx_direction_kept(words, NULL), kept, (int)plain);
+        last = exponent;
+    }
+    assert_true(moves > 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logarithms_are_exact_for_every_number_below_2_to_20_and_at_every_edge),
@@ -291,6 +397,10 @@ int main(void) {
         cmocka_unit_test(a_source_of_zeros_keeps_the_last_exponent),
         cmocka_unit_test(wage_errors_have_the_known_codes),
         cmocka_unit_test(the_maximum_is_right_for_every_type_length_and_cpu_path),
+        cmocka_unit_test(a_direction_stands_its_offset_below_max),
+        cmocka_unit_test(a_search_is_due_at_the_first_call_and_every_n_calls),
+        cmocka_unit_test(a_direction_needs_a_fixed_grid_of_at_most_32_bits),
+        cmocka_unit_test(an_array_is_searched_at_every_nth_call_and_keeps_its_offset_between),
         cmocka_unit_test(scale_texts_are_printed_as_they_are_read_and_others_refused),
     };
     return cmocka_run_group_tests_name("scale", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 // Whole tensors as training casts them, against the library's fx_quantise: every kind of scale and group, integers and float32,
 // any threads; blocks along an axis that does not lie together, against a transposed copy; clip masks against their definition.
-#include "sim/cast.h"
+#include "sim/config.h"
+#include "sim/tensor_cast.h"
 #include "tests/cast.h"
 
 #include <math.h>

@@ -27,7 +27,7 @@ def finish():
 
 def run(*arguments):
     """Exit code, stdout, stderr; a signal is a negative code."""
-    done = subprocess.run([fxsim, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run([fxsim, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=600, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout, done.stderr
 
 
