@@ -25,11 +25,25 @@ static int check_parameter(const Planner *p, const FxNode *norm, int which) {
     return 0;
 }
 
+// Steps of the store: dgamma, below 2^31 * n * max|gy|, times a mantissa of 15 bits stays below 2^62; powers of two are shifts.
+static int check_steps(const Planner *p, const FxNode *norm) {
+    uint64_t max;
+    fx_carrier(p->config, norm->id - 1, FX_SITE_PREACT_ERROR, &max);
+    const bool wide = (unsigned __int128)max * norm->norm->rule.nominal >> (62 - 31 - 15) != 0;
+    for (int i = 0; p->config->update.lsb && norm->norm->integers && wide && i < p->config->phase_count; i++) {
+        const FxRate *rate = &p->config->phases[i].rate;
+        if (rate->cosine || rate->from.mantissa != 1 << 14)
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: gradients of gamma times the rate may need more than 62 bits: write rates that are powers of two, or a smaller batch",
+                           norm->name.name);
+    }
+    return 0;
+}
+
 static int plan_parameter(const Planner *p, FxNode *norm, int which, int backward) {
     FxNode *node = &norm->norm->parameter[which];
     const size_t channels = node->layer.weights;
     const bool integers = norm->norm->integers;
-    if (check_parameter(p, norm, which) ||
+    if (check_parameter(p, norm, which) || check_steps(p, norm) ||
         fx_plan_tensor(p, &node->layer.weight, integers ? FX_INT16 : FX_FLOAT32, channels, 0, FX_FOREVER) ||
         fx_plan_update(p, node, integers ? FX_INT64 : FX_FLOAT32, backward))
         return -1;
