@@ -66,12 +66,10 @@ static uint64_t growth(const FxLayer *l) {
     return l->ops == &fx_gap_ops ? fx_gap_growth(positions) : 1;
 }
 
-// Over all ways from where errors of node `owner` are rounded down to it. At most 2^32.
+// Over all ways of maps down to node i. At most 2^32.
 static uint64_t growth_above(const FxNet *net, int i) {
     const FxNode *node = &net->nodes[i];
     uint64_t most = 1;
-    if (fx_node_is_fork(node)) // rounded here
-        return 1;
     for (int k = 0; k < node->reader_count; k++) {
         const FxNode *r = &net->nodes[node->readers[k]];
         if (r->layer.ops->role != FX_ROLE_MAP)
