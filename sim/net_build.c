@@ -134,7 +134,8 @@ static int unknown(const FxItem *item, FxError *err) {
     char known[256] = "";
     for (int i = 0; fx_layer_ops(i); i++)
         sprintf(known + strlen(known), " %s", fx_layer_ops(i)->token);
-    return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: no layer \"%s\"; known:%s", item->column, item->letters, known);
+    return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: no layer \"%s\"; known:%s%s", item->column, item->letters, known,
+                   strpbrk(item->letters, "0123456789") ? "; between items stands \"-\"" : "");
 }
 
 // The output: a product, then the loss.
