@@ -114,11 +114,20 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
         fact(f, "%s update = %s", name, node->updates_integers ? "integer (store, gradient and momentum are fixed grids of constant scale)" : "float32");
 }
 
-// Whether the text holds this line.
-static bool has_line(const char *text, const char *line, size_t length) {
-    for (const char *p = text; p && *p; p += strcspn(p, "\n") + 1)
-        if (strcspn(p, "\n") == length && !strncmp(p, line, length))
+// Whether the text holds this line, its newline included. *near: where the search begins and comes round again, left behind
+// what was found: lines of two texts mostly have one order.
+static bool has_line(const char *text, const char **near, const char *line, size_t length) {
+    const char *p = text && *near ? *near : text;
+    size_t n;
+    for (size_t left = text ? strlen(text) : 0; left > 0; left -= n, p += n) {
+        if (!*p)
+            p = text;
+        n = (size_t)(strchr(p, '\n') - p) + 1;
+        if (n == length && !memcmp(p, line, n)) {
+            *near = p + n;
             return true;
+        }
+    }
     return false;
 }
 
@@ -136,9 +145,10 @@ static void explain_phase(Facts *f, FxRun *run, const FxPhase *phase) {
 
 // Of later phases only what changes.
 static void explain_changes(Facts *f, const Facts *before, const Facts *after, uint64_t start) {
+    const char *near = NULL;
     for (const char *p = after->text; p && *p; p += strcspn(p, "\n") + 1) {
         size_t n = strcspn(p, "\n");
-        if (!has_line(before->text, p, n))
+        if (!has_line(before->text, &near, p, n + 1))
             fact(f, "from step %llu: %.*s", (unsigned long long)start, (int)n, p);
     }
 }
@@ -195,10 +205,11 @@ static int collect(Facts *f, FxOptions *o, FxError *err) {
 }
 
 static int print_missing(const char *mark, const char *text, const char *other) {
+    const char *near = NULL;
     int lines = 0;
     for (const char *p = text; p && *p; p += strcspn(p, "\n") + 1) {
         size_t n = strcspn(p, "\n");
-        if (has_line(other, p, n))
+        if (has_line(other, &near, p, n + 1))
             continue;
         printf("%s %.*s\n", mark, (int)n, p);
         lines++;

@@ -53,12 +53,22 @@ static bool is_countable(FxShape s) {
 static const FxItem plain = {.before = FX_NOTATION_ABSENT, .after = FX_NOTATION_ABSENT, .pad = FX_NOTATION_ABSENT,
                              .stride = FX_NOTATION_ABSENT};
 
+// Whether a node reads the image or what maps made of it. Owners of all nodes up to it are known.
+static bool is_of_image(const FxNet *net, int node) {
+    return node < 0 || net->nodes[node].owner < 0;
+}
+
+static int refuse_image(const FxItem *item, FxError *err) {
+    return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: a residual block cannot read the image; begin with a layer", item->column);
+}
+
 // Appends a node; its layer is planned.
 static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *item, FxError *err) {
     FxNode *node = &net->nodes[net->count];
     char what[64];
     memset(node, 0, sizeof *node);
     node->input = input;
+    node->owner = ops->role != FX_ROLE_MAP ? net->count : is_of_image(net, input) ? -1 : net->nodes[input].owner;
     node->shortcut = -1;
     node->layer.ops = ops;
     node->layer.count = item->before;
@@ -79,6 +89,8 @@ static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *it
     }
     if (node->id == 0 && (ops->role == FX_ROLE_NORM || ops->role == FX_ROLE_ADD))
         return fx_fail(err, FX_EXIT_USAGE, "%s: a product layer must stand before it", what);
+    if (node->owner >= 0 && node->id > 0 && node->id + (ops->role != FX_ROLE_PRODUCT) > 1 && is_of_image(net, input)) // but the first product
+        return refuse_image(item, err);
     if (ops->plan(&node->layer, what, err))
         return -1;
     FxShape out = node->layer.out;
@@ -107,8 +119,8 @@ static int add_addition(FxNet *net, int body, int shortcut, const FxItem *item, 
     FxItem plus = plain;
     FxShape a = shape_of(net, body), b = shape_of(net, shortcut);
     plus.column = item->column;
-    if (shortcut < 0 || net->nodes[shortcut].id == 0)
-        return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: a residual block cannot read the image; begin with a layer", item->column);
+    if (is_of_image(net, body) || is_of_image(net, shortcut))
+        return refuse_image(item, err);
     if (a.h != b.h || a.w != b.w || a.c != b.c)
         return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: the body gives %d x %d x %d, the shortcut %d x %d x %d; the same is needed", item->column,
                        a.h, a.w, a.c, b.h, b.w, b.c);
@@ -122,7 +134,8 @@ static int unknown(const FxItem *item, FxError *err) {
     char known[256] = "";
     for (int i = 0; fx_layer_ops(i); i++)
         sprintf(known + strlen(known), " %s", fx_layer_ops(i)->token);
-    return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: no layer \"%s\"; known:%s", item->column, item->letters, known);
+    return fx_fail(err, FX_EXIT_USAGE, "network notation, column %d: no layer \"%s\"; known:%s%s", item->column, item->letters, known,
+                   strpbrk(item->letters, "0123456789") ? "; between items stands \"-\"" : "");
 }
 
 // The output: a product, then the loss.

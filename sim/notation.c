@@ -2,6 +2,7 @@
 //   net    = part { "-" part }
 //   part   = item | number | number "x" "(" net ")" | "+" "(" net "|" [ net ] ")"
 //   item   = [ number ] LETTERS [ number ] [ "p" number ] [ "s" number ]
+// LETTERS are upper case; digits between two of them belong to them, as in L1BN.
 // A part is parsed once, with the item that feeds it; a repetition then copies its items and moves
 // their inputs: one inside the part by the distance of the copy, one in front of it to the end of
 // the copy before. Time, memory and depth are bounded by the limits on items and on parentheses.
@@ -94,7 +95,11 @@ static FxItem *append_item(Parser *p, const char *at, int input) {
 
 static int parse_letters(Parser *p, FxItem *item) {
     const char *start = p->at;
-    while (is_upper(*p->at)) p->at++;
+    while (is_upper(*p->at)) {
+        const char *behind = ++p->at;
+        while (is_digit(*behind)) behind++;
+        if (is_upper(*behind)) p->at = behind;
+    }
     size_t n = (size_t)(p->at - start);
     if (n >= sizeof item->letters) return fail_at(p, start, "an item has at most 15 letters");
     memcpy(item->letters, start, n);

@@ -12,7 +12,7 @@
 enum { FX_NOTATION_INPUT = -1, FX_NOTATION_ABSENT = -1 };
 
 typedef struct FxItem {
-    char letters[16]; // "C", "MP", "FC", "SSE"; "+" for the addition that ends a residual block; "" for a bare number
+    char letters[16]; // "C", "MP", "L1BN", "SSE"; "+" for the addition that ends a residual block; "" for a bare number
     int before;       // the number before the letters, FX_NOTATION_ABSENT if not written
     int after;        // the number behind the letters, likewise
     int pad, stride;  // pN and sN, likewise

@@ -14,10 +14,17 @@ static void require_number(int number, int least) {
     require(number == FX_NOTATION_ABSENT || (number >= least && number <= 65535));
 }
 
+// Upper case, digits at most between two of them.
+static void require_letters(const char *letters) {
+    size_t n = strlen(letters);
+    require(strspn(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == n);
+    require(n == 0 || (letters[0] >= 'A' && letters[n - 1] >= 'A'));
+}
+
 static void require_item(const FxItem *item, int i, size_t size) {
     int sum = strcmp(item->letters, "+") == 0;
     require(memchr(item->letters, '\0', sizeof item->letters) != NULL);
-    require(sum || strspn(item->letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(item->letters));
+    if (!sum) require_letters(item->letters);
     require_number(item->before, 1);
     require_number(item->after, 1);
     require_number(item->pad, 0);

@@ -131,10 +131,69 @@ static void buffers_of_copies_are_not_needed_by_others_either(void **state) {
     fx_dataset_free(&large);
 }
 
+static void expect_apart(const FxMemory *memory, const char *what) {
+    for (int i = 0; i < memory->count; i++) {
+        const FxBuffer *a = &memory->buffers[i];
+        if (a->offset % 64 || a->offset + a->size > memory->size || *a->pointer != (char *)memory->block + a->offset)
+            fail_msg("%s: buffer %d, %zu bytes at %zu of %zu", what, i, a->size, a->offset, memory->size);
+        for (int j = 0; j < i; j++) {
+            const FxBuffer *b = &memory->buffers[j];
+            bool together = a->birth <= b->death && b->birth <= a->death;
+            if (together && a->offset < b->offset + b->size && b->offset < a->offset + a->size)
+                fail_msg("%s: %zu bytes at %zu, %d .. %d, and %zu bytes at %zu, %d .. %d", what, a->size, a->offset, a->birth, a->death, b->size, b->offset,
+                         b->birth, b->death);
+        }
+    }
+}
+
+static void buffers_that_live_together_never_overlap(void **state) {
+    (void)state;
+    enum { MOST = 400 };
+    void *pointers[MOST];
+    uint32_t word = 1;
+    for (int round = 0; round < 200; round++) {
+        FxMemory memory = {0};
+        FxError err;
+        size_t all = 0;
+        const int count = round < 4 ? round : 2 * round;
+        for (int i = 0; i < count; i++) {
+            word = word * 1664525 + 1013904223;
+            int birth = (int)(word >> 16) % 50, death = birth + (int)(word >> 8) % (round % 2 ? 5 : 50);
+            bool eternal = word >> 29 == 0;
+            size_t size = (word >> 5) % (round % 3 ? 5000 : 200);
+            assert_int_equal(fx_memory_plan(&memory, &pointers[i], size, eternal ? 0 : birth, eternal ? FX_FOREVER : death, &err), 0);
+            all += (size + 63) / 64 * 64;
+        }
+        assert_int_equal(fx_memory_commit(&memory, &err), 0);
+        expect_apart(&memory, "random buffers");
+        assert_true(memory.size <= all && (count < 50 || memory.size < all));
+        fx_memory_free(&memory);
+    }
+}
+
+// Sizes of buffers planned by full scans of all that were placed before, the larger first.
+static void plans_of_nets_are_no_larger_than_they_were(void **state) {
+    (void)state;
+    static const struct {
+        const char *recipe, *net;
+        size_t most; // bytes
+    } plans[] = {{"int8-l1bn", "resnet20", 5276736}, {"fp32-bn", "resnet20", 6268544}, {"wage", "vgg7", 33267008}, {"int8-l1bn", "vgg7", 164569792}};
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+        NetFixture f;
+        net_open(&f, &(NetSetup){.recipe = plans[i].recipe, .net = plans[i].net, .data = dataset_digits(), .batch = 16, .seed = 9});
+        expect_apart(&f.net.memory, plans[i].net);
+        if (f.net.memory.size > plans[i].most)
+            fail_msg("%s, %s: %zu bytes, %zu before", plans[i].recipe, plans[i].net, f.net.memory.size, plans[i].most);
+        net_close(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffers_that_share_bytes_are_never_needed_at_the_same_time),
         cmocka_unit_test(buffers_of_copies_are_not_needed_by_others_either),
+        cmocka_unit_test(buffers_that_live_together_never_overlap),
+        cmocka_unit_test(plans_of_nets_are_no_larger_than_they_were),
     };
     return cmocka_run_group_tests_name("buffers", tests, NULL, NULL);
 }

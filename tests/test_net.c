@@ -92,6 +92,12 @@ static void a_global_mean_leaves_one_position_behind_a_rectifier(void **state) {
     check_net("16C3-R-GAP-10", &digits, "conv1 8x8x16 of 144, relu 8x8x16, gap 1x1x16, relu 1x1x16, fc2 1x1x10 of 160, sse 1x1x10");
 }
 
+static void norms_are_written_behind_products(void **state) {
+    (void)state;
+    check_net("4C3-L1BN-MP2-8FC-BN-10", &digits, "conv1 8x8x4 of 36, norm 8x8x4, max-pool 4x4x4, relu 4x4x4, fc2 1x1x8 of 512, norm 1x1x8, relu 1x1x8, "
+                                                 "fc3 1x1x10 of 80, sse 1x1x10");
+}
+
 static void notations_that_cannot_be_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -108,6 +114,13 @@ static void notations_that_cannot_be_are_refused(void **state) {
         {"16C3", "column 1", "the last item must be the output"},
         {"16C3-8XY-10", "column 6: no layer \"XY\"", "known: C FC MP GAP R DO BN L1BN RBN SBN + SSE"},
         {"+(16C3|)-10", "column 1: a residual block cannot read the image", "begin with a layer"},
+        {"+(4C3|4C1)-10", "column 7: a residual block cannot read the image", "begin with a layer"},
+        {"MP2-+(4C3|4C1)-10", "column 11: a residual block cannot read the image", "begin with a layer"},
+        {"+(MP2|4C3s2)-10", "column 1: a residual block cannot read the image", "begin with a layer"},
+        {"+(1C3|MP1)-10", "column 1: a residual block cannot read the image", "begin with a layer"},
+        {"+(1C3|BN)-10", "column 7: a residual block cannot read the image", "begin with a layer"},
+        {"BN-10", "column 1: norm: a product layer must stand before it", "product"},
+        {"4C3BN-10", "column 1: no layer \"C3BN\"", "between items stands \"-\""},
         {"MP3p2-10", "column 1: max-pool: padding 2 of a 3x3 window", "at most 1"},
         {"MP16-10", "max-pool", "1 to 15"},
         {"4MP2-10", "max-pool", "as MP2"},
@@ -279,6 +292,7 @@ int main(void) {
         cmocka_unit_test(named_networks_have_the_shapes_of_their_papers),
         cmocka_unit_test(rectifiers_are_implied_only_before_products_and_never_twice),
         cmocka_unit_test(a_global_mean_leaves_one_position_behind_a_rectifier),
+        cmocka_unit_test(norms_are_written_behind_products),
         cmocka_unit_test(notations_that_cannot_be_are_refused),
         cmocka_unit_test(buffers_that_live_at_the_same_time_never_overlap),
         cmocka_unit_test(memory_is_shared_by_buffers_that_never_meet_and_may_be_empty),

@@ -56,6 +56,15 @@ static void vgg7_has_eleven_items_in_a_chain(void **state) {
     expect_items("2x(128C3)-MP2-2x(256C3)-MP2-2x(512C3)-MP2-1024FC-10", want, 11);
 }
 
+static void digits_between_letters_belong_to_the_letters(void **state) {
+    (void)state;
+    static const FxItem want[] = {
+        {"C", 4, 3, A, A, {IN}, 0, 1}, {"L1BN", A, A, A, A, {0}, 0, 5},
+        {"A12B3C", 7, 4, 0, 2, {1}, 0, 10}, {"", 10, A, A, A, {2}, 0, 23},
+    };
+    expect_items("4C3-L1BN-7A12B3C4p0s2-10", want, 4);
+}
+
 static void lenet_has_unpadded_convolutions(void **state) {
     (void)state;
     static const FxItem want[] = {
@@ -341,6 +350,7 @@ static void freeing_a_zeroed_notation_does_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vgg7_has_eleven_items_in_a_chain),
+        cmocka_unit_test(digits_between_letters_belong_to_the_letters),
         cmocka_unit_test(lenet_has_unpadded_convolutions),
         cmocka_unit_test(the_loss_is_an_item_with_the_classes_before_its_letters),
         cmocka_unit_test(padding_and_stride_are_read_alone_and_together),
