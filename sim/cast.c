@@ -55,36 +55,40 @@ static uint64_t lost(const FxQuantiser *q, const FxStats *stats) {
 
 static void count_fate(const FxStep *s, FxNode *node, FxSite site, const FxQuantiser *q, const FxStats *stats) {
     s->totals->saturated += stats->saturated;
-    if (is_error(site) || site == FX_SITE_PREACT_ERROR || is_gradient(site)) {
+    if (is_error(site) || site == FX_SITE_PREACT_ERROR || site == FX_SITE_SUM_ERROR || is_gradient(site)) {
         s->totals->lost_errors += lost(q, stats);
         if (s->fired)
             *s->fired |= fx_loss_scale_fires(&s->config->loss_scaling, stats, lost(q, stats));
     }
     if (site == node->store_site)
         s->totals->lost_weights += lost(q, stats);
-    if (site == FX_SITE_ERROR) {
+    if (site == FX_SITE_ERROR || site == FX_SITE_PREACT_ERROR || is_gradient(site)) // sums and copies are no tensors of their own
         s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
+    if (site == FX_SITE_ERROR)
         node->live_errors += stats->n - stats->zeros_out;
-    }
-    if (is_gradient(site))
-        s->totals->zero_tensors += stats->max_abs == 0 && !stats->nonfinite;
     if (site == FX_SITE_ACTIVATION)
         node->live_activations += stats->n - stats->zeros_out;
 }
 
-// Where the declared exponent is another than that of the rounding, the latter is what is compared.
-static void measure(const FxStep *s, FxSiteState *state, const FxQuantiser *q, const FxSource *source, const FxTensor *y, FxScaleChoice choice, size_t channels) {
+// Where the declared exponent is another than that of the rounding, the latter is what is compared. A scale a channel has a unit
+// of its own where the channels' exponents are kept; other groups, and scales that are no powers of two, have none.
+static void measure(const FxStep *s, FxSiteState *state, const FxTensorCast *cast, const FxSource *source, const FxTensor *y, FxScaleChoice choice) {
     const FxTensor *x = source->x;
+    const FxScale *scale = &cast->q->scale;
+    const bool declared = scale->rule->discards || !strcmp(scale->rule->name, "alpha"), integers = y->type != FX_FLOAT32;
     FxTensor rounded = *y;
-    (void)channels;
-    if (source->units || source->exponents)
+    FxRounded r = {.x = x, .q = &rounded, .units = source->units, .channels = cast->channels, .grid = &cast->q->grid, .exponent = choice.exponent,
+                   .crest_of_source = source->of_norm};
+    if (declared && (!integers || x->type == FX_FLOAT32))
         return;
-    bool declared = q->scale.rule->discards || !strcmp(q->scale.rule->name, "alpha");
-    if (declared && (y->type == FX_FLOAT32 || x->type == FX_FLOAT32))
-        return;
-    if (declared)
-        rounded.exponent = x->exponent + choice.shift;
-    fx_quality_add(&state->quality, x, &rounded, &q->grid, declared ? rounded.exponent : choice.exponent, &s->net->work);
+    if (declared) { // with units every channel's is the same
+        const int unit = source->units && source->units->exponent ? source->units->exponent[0] : x->exponent;
+        r.exponent = rounded.exponent = unit + (source->units ? cast->casts[0].shift : choice.shift);
+    }
+    if (scale->group == FX_GROUP_CHANNEL && integers)
+        r.exponents = source->exponents;
+    r.has_unit = r.exponents || (!scale->group && !scale->rule->real);
+    fx_quality_add(&state->quality, &r, &s->net->work);
 }
 
 // Tensors with an element an image, position and channel that no evaluation makes.
@@ -120,7 +124,7 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     fx_stats_add(&state->stats, &stats);
     fx_stats_add(&state->last, &stats);
     if (s->config->stats_full && config->site[site].on)
-        measure(s, state, q, source, y, choice, cast.channels);
+        measure(s, state, &cast, source, y, choice);
 }
 
 // ---- masks ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ typedef struct FxSource {
     const FxUnits *units;    // of x's channels, the last axis; NULL: x->exponent for all
     int32_t *exponents;      // where the site has a scale a channel and y integer codes: receives the channels'; NULL elsewhere
     size_t channels;         // of x and y; 0: the node's, as the site says
+    bool of_norm;            // handed down by a norm
 } FxSource;
 
 // y = source.x at node's site, under the step's configuration; sets y->exponent and the site's state. Where the site is

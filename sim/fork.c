@@ -48,12 +48,10 @@ static void begin_anew(FxRun *run, bool other_rule, FxLossScale scale) {
         run->net.updates = 0;
     for (int k = 0; k < run->net.keeper_count; k++) {
         FxNode *node = run->net.keepers[k];
-        if (node->layer.ops->role == FX_ROLE_NORM)
-            node->norm->running_state[2] = 0;
         for (int i = 0; i < FX_SITE_NUMBERS; i++) {
             node->site[i].stats = (FxStats){0};
             node->site[i].quality = (FxQuality){0};
-            node->site[i].exponent_moves = node->site[i].changed = 0;
+            node->site[i].exponent_moves = node->site[i].changed = node->site[i].floored = 0;
         }
         memset(node->sums, 0, sizeof node->sums);
     }

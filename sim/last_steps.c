@@ -33,7 +33,7 @@ void fx_last_note(FxLastSteps *last, const FxNet *net, uint64_t step) {
     for (int layer = 0; layer < last->layers; layer++)
         for (int line = 0; fx_site_info(line); line++) {
             const FxSiteState *state = &net->keepers[layer]->site[fx_site_info(line)->site];
-            *place(last, step, layer, line) = (FxLastSite){state->last, state->exponent, state->chosen, state->last_changed};
+            *place(last, step, layer, line) = (FxLastSite){state->last, state->exponent, state->chosen, state->last_changed, state->last_floored};
         }
 }
 

@@ -10,7 +10,7 @@ enum { FX_LAST_STEPS = 50 };
 typedef struct FxLastSite {
     FxStats stats;
     int64_t exponent;
-    uint64_t chosen, changed;
+    uint64_t chosen, changed, floored;
 } FxLastSite;
 
 typedef struct FxLastSteps {

@@ -206,7 +206,10 @@ int fx_log_write(FxRunDir *dir, FxRun *run, const FxLogRow *row, FxError *err) {
 
 // -- stats.csv
 
-static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t step, const FxNode *node, const char *site) {
+static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t step, const FxNode *node, const char *site,
+                        FxGroup group) {
+    static const char *const groups[] = {[FX_GROUP_TENSOR] = "tensor", [FX_GROUP_CHANNEL] = "channel", [FX_GROUP_SAMPLE] = "sample",
+                                         [FX_GROUP_BLOCK] = "block"};
     cell(r, "%s", dir->run_id);
     cell_count(r, step / run->config.steps_per_epoch);
     cell_count(r, step);
@@ -214,7 +217,7 @@ static void start_stats(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t 
     cell(r, "%d", node->id);
     cell(r, "%s", node->name.kind);
     cell(r, "%s", site);
-    cell(r, "tensor");
+    cell(r, "%s", groups[group]);
 }
 
 static void blanks(Row *r, int n) {
@@ -233,10 +236,10 @@ static void site_row(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t ste
     fx_grid_print(grid, sizeof grid, &config->q.grid);
     fx_scale_print(scale, sizeof scale, &config->q.scale);
     fx_rounding_print(rounding, sizeof rounding, &config->q.rounding);
-    start_stats(r, dir, run, step, node, site->name);
+    start_stats(r, dir, run, step, node, site->name, config->q.scale.group);
     cell(r, "%s@%s", config->on ? grid : "none", scale);
     cell(r, "%s", rounding);
-    if (state->chosen)
+    if (state->chosen && !config->q.scale.group)
         cell(r, "%lld", (long long)state->exponent);
     else
         blanks(r, 1);
@@ -253,7 +256,7 @@ static void site_row(Row *r, const FxRunDir *dir, const FxRun *run, uint64_t ste
     blanks(r, 3);
     cell_measured(r, fx_quality_crest(quality), true);
     if (node->layer.ops->role == FX_ROLE_NORM && node->norm->integers && site->site == FX_SITE_PREACT)
-        cell_count(r, (uint64_t)node->norm->running_state[2]);
+        cell_count(r, state->floored);
     else
         blanks(r, 1);
 }
@@ -268,7 +271,7 @@ static int write_site(FxRunDir *dir, FxRun *run, FxNode *node, const FxSiteInfo 
         site_row(&r, dir, run, run->step, node, site, state);
     state->stats = (FxStats){0};
     state->quality = (FxQuality){0};
-    state->exponent_moves = state->changed = 0;
+    state->exponent_moves = state->changed = state->floored = 0;
     return shown ? finish(dir, dir->stats, "stats.csv", &r, err) : 0;
 }
 
@@ -281,7 +284,8 @@ int fx_last_write(const FxRunDir *dir, const FxRun *run, FxError *err) {
         for (int layer = 0; layer < run->net.keeper_count; layer++)
             for (int line = 0; fx_site_info(line); line++) {
                 const FxLastSite *seen = fx_last_site(&run->last, step, layer, line);
-                FxSiteState state = {.stats = seen->stats, .exponent = seen->exponent, .chosen = seen->chosen, .changed = seen->changed};
+                FxSiteState state = {.stats = seen->stats, .exponent = seen->exponent, .chosen = seen->chosen, .changed = seen->changed,
+                                     .floored = seen->floored};
                 Row r = {.used = 0};
                 if (seen->stats.n == 0)
                     continue;
@@ -301,7 +305,7 @@ static int write_sums(FxRunDir *dir, FxRun *run, FxNode *node, FxProductKind kin
         return 0;
     fx_policy_print(policy, sizeof policy, &acc->inner);
     snprintf(site, sizeof site, "accumulator.%s", fx_product_names[kind]);
-    start_stats(&r, dir, run, run->step, node, site);
+    start_stats(&r, dir, run, run->step, node, site, FX_GROUP_TENSOR);
     cell(&r, "%s", policy);
     blanks(&r, 18); // from rounding to bias_ulp
     const FxTensor *sums = kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw;
@@ -329,8 +333,6 @@ int fx_stats_write(FxRunDir *dir, FxRun *run, FxError *err) {
         for (int i = 0; fx_site_info(i); i++)
             if (write_site(dir, run, node, fx_site_info(i), err))
                 return -1;
-        if (node->layer.ops->role == FX_ROLE_NORM)
-            node->norm->running_state[2] = 0;
         for (int kind = 0; node->layer.ops->role == FX_ROLE_PRODUCT && kind < FX_PRODUCTS; kind++)
             if (write_sums(dir, run, node, (FxProductKind)kind, err))
                 return -1;

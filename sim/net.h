@@ -19,12 +19,13 @@ typedef struct FxSiteState {
     uint64_t chosen;        // 1: an exponent has been chosen at all
     uint64_t exponent_moves;
     uint64_t changed;       // store: codes that differ from the step before
+    uint64_t floored;       // preact of a norm in integers: channels whose floor acted
     int64_t words[FX_AUTOFLEX_WORDS]; // of a controller
     uint64_t rule;          // which rule they belong to
     uint64_t format;        // which quantiser the kept numbers have: told apart by a fork
     FxQuality quality;      // stats.kind = full
     FxStats last;           // of the last step alone
-    uint64_t last_changed;
+    uint64_t last_changed, last_floored;
 } FxSiteState;
 
 // A node may have so many readers.
@@ -80,7 +81,7 @@ struct FxNormNode {
     int32_t *multiplier, *exponent; // of dx
     FxTensor mean, scale, xhat;  // float32; xhat no data: it is not rounded
     FxTensor running[2];         // mean, scale
-    int64_t running_state[3];    // 1: begun; exponent; channels whose floor acted since the last row of stats.csv
+    int64_t running_state[2];    // 1: begun; exponent
     FxNode parameter[2];         // gamma, beta
 };
 

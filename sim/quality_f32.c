@@ -17,7 +17,7 @@ typedef struct Unit {
 } Unit;
 
 typedef struct Job {
-    const FxTensor *x, *q;
+    const FxRounded *r;
     Unit unit;
 } Job;
 
@@ -70,15 +70,38 @@ static void read_values(double *v, const FxTensor *t, size_t first, size_t n) {
     }
 }
 
+// Each channel by its own unit. |code * multiplier| < 2^62: the product is exact, its float64 rounded once.
+static void read_channels(double *v, const FxTensor *t, const int32_t *multiplier, const int32_t *exponent, size_t channels, size_t first, size_t n) {
+    for (size_t i = 0, c = first % channels; i < n; i++, c = c + 1 < channels ? c + 1 : 0)
+        v[i] = power_of_two(exponent ? exponent[c] : t->exponent) * (double)(fx_tensor_get(t, first + i) * (multiplier ? multiplier[c] : 1));
+}
+
+static void read_both(double *xs, double *qs, const FxRounded *r, size_t first, size_t n) {
+    if (r->units)
+        read_channels(xs, r->x, r->units->multiplier, r->units->exponent, r->channels, first, n);
+    else
+        read_values(xs, r->x, first, n);
+    if (r->exponents)
+        read_channels(qs, r->q, NULL, r->exponents, r->channels, first, n);
+    else
+        read_values(qs, r->q, first, n);
+}
+
+static double units_at(const Job *job, double d, double x, size_t i) {
+    const FxRounded *r = job->r;
+    if (!job->unit.exists)
+        return 0;
+    return d * (r->exponents ? power_of_two(-r->exponents[i % r->channels]) : per_unit(&job->unit, x));
+}
+
 static FxQuality chunk_sum(const Job *job, size_t first, size_t n) {
     FxQuality s = {0};
     for (size_t done = 0; done < n; done += BLOCK) {
         double xs[BLOCK], qs[BLOCK];
         size_t count = n - done < BLOCK ? n - done : BLOCK;
-        read_values(xs, job->x, first + done, count);
-        read_values(qs, job->q, first + done, count);
+        read_both(xs, qs, job->r, first + done, count);
         for (size_t i = 0; i < count; i++) {
-            double x = xs[i], q = qs[i], d = q - x;
+            double x = xs[i], q = qs[i], d = q - x, size = fabs(job->r->crest_of_source ? x : q);
             if (!isfinite(x) || !isfinite(q))
                 continue;
             s.sum += q;
@@ -86,8 +109,8 @@ static FxQuality chunk_sum(const Job *job, size_t first, size_t n) {
             s.qq += q * q;
             s.xq += x * q;
             s.dd += d * d;
-            s.bias += job->unit.exists ? d * per_unit(&job->unit, x) : 0;
-            s.max_abs = fabs(q) > s.max_abs ? fabs(q) : s.max_abs;
+            s.bias += units_at(job, d, x, first + done + i);
+            s.max_abs = size > s.max_abs ? size : s.max_abs;
             s.n++;
         }
     }
@@ -107,17 +130,26 @@ static void add(FxQuality *to, const FxQuality *s) {
     to->units += s->units;
 }
 
-void fx_quality_add(FxQuality *sum, const FxTensor *x, const FxTensor *q, const FxGrid *grid, int exponent, const FxWork *work) {
-    assert(x->count == q->count && x->type != FX_FLOAT64 && q->type != FX_FLOAT64);
-    const Job job = {x, q, unit_of(grid, exponent)};
-    const size_t chunks = (x->count + CHUNK - 1) / CHUNK;
+static void check(const FxRounded *r) {
+    const bool channels = r->units || r->exponents;
+    assert(r->x->count == r->q->count && r->x->type != FX_FLOAT64 && r->q->type != FX_FLOAT64);
+    assert(!channels || (r->channels > 0 && r->x->count % r->channels == 0));
+    assert(!r->units || !fx_type_is_float(r->x->type));
+    assert(!r->exponents || (!fx_type_is_float(r->q->type) && r->grid->kind->is_fixed));
+}
+
+void fx_quality_add(FxQuality *sum, const FxRounded *r, const FxWork *work) {
+    check(r);
+    const Job job = {r, r->has_unit ? unit_of(r->grid, r->exponents ? 0 : r->exponent) : (Unit){0}};
+    sum->of_source = r->crest_of_source;
+    const size_t chunks = (r->x->count + CHUNK - 1) / CHUNK;
     for (size_t base = 0; base < chunks; base += GROUP) {
         FxQuality part[GROUP];
         const size_t n = chunks - base < GROUP ? chunks - base : GROUP;
 #pragma omp parallel for num_threads(work->threads) schedule(static) if (work->threads > 1 && n > 1)
         for (size_t c = 0; c < n; c++) {
             size_t first = (base + c) * CHUNK;
-            part[c] = chunk_sum(&job, first, x->count - first < CHUNK ? x->count - first : CHUNK);
+            part[c] = chunk_sum(&job, first, r->x->count - first < CHUNK ? r->x->count - first : CHUNK);
         }
         for (size_t c = 0; c < n; c++)
             add(sum, &part[c]);
@@ -146,5 +178,6 @@ double fx_quality_bias(const FxQuality *s) {
 }
 
 double fx_quality_crest(const FxQuality *s) {
-    return s->qq > 0 ? s->max_abs / sqrt(s->qq / (double)s->n) : (double)NAN;
+    const double squares = s->of_source ? s->xx : s->qq;
+    return squares > 0 ? s->max_abs / sqrt(squares / (double)s->n) : (double)NAN;
 }

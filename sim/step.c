@@ -284,7 +284,7 @@ static void forget_last_step(FxNet *net) {
         for (int i = 0; fx_site_info(i); i++) {
             FxSiteState *state = &net->keepers[k]->site[fx_site_info(i)->site];
             state->last = (FxStats){0};
-            state->last_changed = 0;
+            state->last_changed = state->last_floored = 0;
         }
 }
 
@@ -300,7 +300,7 @@ void fx_step_train(const FxStep *step) {
     e.count = sums.count;
     answer(s, &sums, &e);
     backward(s, &e);
-    for (int k = 0; !fired && k < net->keeper_count; k++) {
+    for (int k = 0; !fired && k < net->keeper_count; k++) { // running statistics have moved: the forward half is no worse for it
         FxNode *node = net->keepers[k];
         if (!node->store.count)
             continue;

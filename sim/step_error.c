@@ -6,12 +6,13 @@
 #include <assert.h>
 #include <string.h>
 
-// Q_E of what arrives at node `at`, and its copy for the gradient product.
-static void round_error(const FxStep *s, FxNode *at, const FxTensor *raw, const FxUnits *units) {
+// Q_E of what arrives at node `at`, and its copy for the gradient product. from: the node that handed it down alone; NULL: none.
+static void round_error(const FxStep *s, FxNode *at, const FxNode *from, const FxTensor *raw, const FxUnits *units) {
     FxNode *owner = &s->net->nodes[at->owner];
     const bool product = owner->layer.ops->role == FX_ROLE_PRODUCT;
     FxTensor e = fx_step_images(&at->e, at->layer.out, s->images);
-    FxSource source = {.x = raw, .units = units, .channels = (size_t)at->layer.out.c};
+    FxSource source = {.x = raw, .units = units, .channels = (size_t)at->layer.out.c,
+                       .of_norm = from && from->layer.ops->role == FX_ROLE_NORM};
     fx_site_cast(s, owner, product ? FX_SITE_ERROR : FX_SITE_PREACT_ERROR, &source, &e);
     at->e.exponent = e.exponent;
     fx_step_trace(s, at, product ? "error.quantised" : "preact-error.quantised", &e);
@@ -40,7 +41,7 @@ void fx_step_output_error(const FxStep *s, FxTensor *loss_error) {
     FxNode *node = fx_net_product(s->net, s->net->product_count - 1);
     const FxSiteConfig *logits = &fx_step_layer(s, node)->site[FX_SITE_LOGITS];
     fx_step_trace(s, node, "logits.error", loss_error);
-    round_error(s, node, loss_error, NULL);
+    round_error(s, node, NULL, loss_error, NULL);
     if (logits->on && logits->clip)
         mask_errors(s, node, s->net->logits_pass.data, &node->site[FX_SITE_LOGITS].stats.masked);
 }
@@ -56,7 +57,7 @@ void fx_step_hand_down(const FxStep *s, FxNode *from, int to, FxTensor *raw, con
         from->handed_units = units ? *units : (FxUnits){0};
         return;
     }
-    round_error(s, at, raw, units);
+    round_error(s, at, from, raw, units);
     if (pass && before)
         mask_errors(s, at, pass, masked);
 }
@@ -81,7 +82,7 @@ void fx_step_gather(const FxStep *s, FxNode *node) {
         fx_step_trace(s, node, "fork.quantised", &codes);
         sum = codes;
     }
-    round_error(s, node, &sum, NULL);
+    round_error(s, node, NULL, &sum, NULL);
 }
 
 static void copy_back(const FxStep *s, const FxNode *node, const FxTensor *e, FxTensor *below) {

@@ -40,8 +40,11 @@ static void forward_integers(const FxStep *s, FxNode *node, const FxTensor *x, F
     fx_norm_average(&norm->rule, x, norm->x_exponents, norm->channels, channels, &running);
     norm->running_state[0] = running.begun;
     norm->running_state[1] = running.exponent;
+    uint64_t floored = 0;
     for (size_t c = 0; c < channels; c++)
-        norm->running_state[2] += norm->channels[c].floored;
+        floored += norm->channels[c].floored;
+    node->site[FX_SITE_PREACT].floored += floored;
+    node->site[FX_SITE_PREACT].last_floored = floored;
 }
 
 static FxNormAverageF32 average_of(const FxNormRule *rule) {

@@ -24,7 +24,7 @@ static FxGrid grid_of(const char *text) {
 static FxQuality quality_of(const FxTensor *x, const FxTensor *q, const char *grid, int exponent, int threads) {
     FxGrid g = grid_of(grid);
     FxQuality s = {0};
-    fx_quality_add(&s, x, q, &g, exponent, &(FxWork){.threads = threads});
+    fx_quality_add(&s, &(FxRounded){.x = x, .q = q, .grid = &g, .has_unit = true, .exponent = exponent}, &(FxWork){.threads = threads});
     return s;
 }
 
@@ -62,7 +62,7 @@ static void a_small_case_is_that_of_hand_arithmetic(void **state) {
     expect_near("crest", fx_quality_crest(&s), 1.68540194320076881L, 1e-15L);
     FxQuality twice = s;
     FxGrid g = grid_of("fixed8");
-    fx_quality_add(&twice, &x, &q, &g, -1, &(FxWork){.threads = 1});
+    fx_quality_add(&twice, &(FxRounded){.x = &x, .q = &q, .grid = &g, .has_unit = true, .exponent = -1}, &(FxWork){.threads = 1});
     assert_true(twice.sum == 5 && twice.dd == 1.125 && twice.bias == 1 && twice.n == 8 && twice.units == 8 && twice.max_abs == 3.5);
     tensor_free(&x);
     tensor_free(&q);
@@ -264,6 +264,96 @@ static void units_of_floats_are_the_distances_in_the_grid(void **state) {
     }
 }
 
+// The value of a 64-bit integer in float64, to nearest-even, from its digits.
+static double to_nearest(Wide v) {
+    Wide m = v < 0 ? -v : v;
+    int cut = 0;
+    while (m >> cut >= (Wide)1 << 53)
+        cut++;
+    Wide kept = m >> cut, rest = m - (kept << cut), half = cut ? (Wide)1 << (cut - 1) : 0;
+    kept += cut && (rest > half || (rest == half && kept % 2));
+    return ldexp((double)(v < 0 ? -kept : kept), cut);
+}
+
+// Multipliers and exponents a channel on both sides, of all their sizes, against the definitions, bit by bit.
+static void channels_count_by_their_own_units(void **state) {
+    (void)state;
+    static const size_t counts[] = {1, 3, 8, 17, 300};
+    enum { CHANNELS = 300 };
+    for (int k = 0; k < 60; k++) {
+        const size_t channels = counts[k % 5], n = channels * (1 + (size_t)draw(9000 / channels));
+        const bool wide = k % 3 == 0, multiplied = !wide && k % 4, apart = k % 2;
+        int32_t multiplier[CHANNELS], unit[CHANNELS], exponent[CHANNELS];
+        int64_t *cx = calloc(n, sizeof *cx), *cq = calloc(n, sizeof *cq);
+        for (size_t c = 0; c < channels; c++) {
+            multiplier[c] = (int32_t)draw(UINT64_C(1) << 31) - (1 << 30);
+            unit[c] = (int)draw(80) - 60;
+            exponent[c] = (int)draw(80) - 40;
+        }
+        for (size_t i = 0; i < n; i++) {
+            cx[i] = wide ? (int64_t)draw(UINT64_C(1) << 62) - (INT64_C(1) << 61) : (int64_t)draw(UINT64_C(1) << 32) - (INT64_C(1) << 31);
+            cq[i] = (int64_t)draw(255) - 127;
+        }
+        FxTensor x = tensor_of(wide ? FX_INT64 : FX_INT32, cx, n), q = tensor_of(FX_INT8, cq, n);
+        x.exponent = -7;
+        q.exponent = -3;
+        FxUnits units = {multiplied ? multiplier : NULL, k % 7 ? unit : NULL};
+        double order[FIELDS] = {0}, chunk[FIELDS] = {0}, got[FIELDS], most = 0, source = 0;
+        for (size_t i = 0; i < n; i++) {
+            const size_t c = i % channels;
+            const int eq = apart ? exponent[c] : -3;
+            double a = ldexp(to_nearest((Wide)cx[i] * (multiplied ? multiplier[c] : 1)), units.exponent ? unit[c] : -7), b = ldexp((double)cq[i], eq), d = b - a;
+            const double term[FIELDS] = {b, a * a, b * b, a * b, d * d, ldexp(d, -eq)};
+            for (int f = 0; f < FIELDS; f++) {
+                chunk[f] += term[f];
+                if (i % 4096 == 4095 || i + 1 == n) {
+                    order[f] += chunk[f];
+                    chunk[f] = 0;
+                }
+            }
+            most = fmax(most, fabs(b));
+            source = fmax(source, fabs(a));
+        }
+        FxGrid g = grid_of("fixed8");
+        FxRounded r = {.x = &x, .q = &q, .units = &units, .exponents = apart ? exponent : NULL, .channels = channels, .grid = &g, .has_unit = true, .exponent = -3};
+        for (int threads = 1; threads <= 5; threads += 2) {
+            FxQuality s = {0}, t = {0};
+            fx_quality_add(&s, &r, &(FxWork){.threads = threads});
+            fields_of(got, &s);
+            for (int f = 0; f < FIELDS; f++)
+                if (memcmp(&got[f], &order[f], sizeof order[f]))
+                    fail_msg("%zu elements of %zu channels, field %d: %a, not %a", n, channels, f, got[f], order[f]);
+            assert_true(s.max_abs == most && s.n == n && s.units == n && !s.of_source);
+            r.crest_of_source = true;
+            fx_quality_add(&t, &r, &(FxWork){.threads = threads});
+            r.crest_of_source = false;
+            assert_true(t.max_abs == source && t.of_source == 1 && t.qq == s.qq && t.dd == s.dd);
+            assert_true(fx_quality_crest(&s) == most / sqrt(order[2] / (double)n) && fx_quality_crest(&t) == source / sqrt(order[1] / (double)n));
+        }
+        free(cx);
+        free(cq);
+        tensor_free(&x);
+        tensor_free(&q);
+    }
+}
+
+// T = 6, 4, -4, 0 in quarters and eighths by turns: 1.5, 0.5, -1, 0; crest before the rounding 1.5 / sqrt(3.5 / 4)
+static void crest_of_a_source_and_a_grid_without_units(void **state) {
+    (void)state;
+    FxTensor x = tensor_of(FX_INT32, (int64_t[]){3, 2, -2, 0}, 4), q = tensor_of(FX_INT8, (int64_t[]){1, 0, -1, 0}, 4);
+    FxGrid g = grid_of("fixed8");
+    const int32_t multiplier[] = {2, 2}, exponent[] = {-2, -3};
+    const FxUnits units = {multiplier, exponent};
+    FxQuality s = {0};
+    FxRounded r = {.x = &x, .q = &q, .units = &units, .channels = 2, .grid = &g, .crest_of_source = true};
+    fx_quality_add(&s, &r, &(FxWork){.threads = 1});
+    assert_true(s.xx == 3.5 && s.qq == 2 && s.dd == 0.5 && s.max_abs == 1.5 && s.n == 4 && s.units == 0);
+    assert_true(isnan(fx_quality_bias(&s)));
+    expect_near("crest", fx_quality_crest(&s), 1.60356745147454630811L, 1e-15L);
+    tensor_free(&x);
+    tensor_free(&q);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_case_is_that_of_hand_arithmetic),
@@ -273,6 +363,8 @@ int main(void) {
         cmocka_unit_test(integers_of_all_types_have_the_sums_of_128_bits),
         cmocka_unit_test(float32_sums_are_near_the_true_ones_and_in_the_defined_order),
         cmocka_unit_test(units_of_floats_are_the_distances_in_the_grid),
+        cmocka_unit_test(channels_count_by_their_own_units),
+        cmocka_unit_test(crest_of_a_source_and_a_grid_without_units),
     };
     return cmocka_run_group_tests_name("quality", tests, NULL, NULL);
 }
