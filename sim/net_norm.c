@@ -25,16 +25,15 @@ static int check_parameter(const Planner *p, const FxNode *norm, int which) {
     return 0;
 }
 
-// Steps of the store: dgamma, below 2^31 * n * max|gy|, times a mantissa of 15 bits stays below 2^62; powers of two are shifts.
+// Steps of the store: dgamma, below 2^31 * n * max|gy|, times the odd part of the rate's mantissa stays below 2^62.
 static int check_steps(const Planner *p, const FxNode *norm) {
     uint64_t max;
     fx_carrier(p->config, norm->id - 1, FX_SITE_PREACT_ERROR, &max);
-    const bool wide = (unsigned __int128)max * norm->norm->rule.nominal >> (62 - 31 - 15) != 0;
-    for (int i = 0; p->config->update.lsb && norm->norm->integers && wide && i < p->config->phase_count; i++) {
-        const FxRate *rate = &p->config->phases[i].rate;
-        if (rate->cosine || rate->from.mantissa != 1 << 14)
-            return fx_fail(p->err, FX_EXIT_USAGE, "%s: gradients of gamma times the rate may need more than 62 bits: write rates that are powers of two, or a smaller batch",
-                           norm->name.name);
+    for (int i = 0; p->config->update.lsb && norm->norm->integers && i < p->config->phase_count; i++) {
+        const unsigned mantissa = (unsigned)p->config->phases[i].rate.from.mantissa, odd = p->config->phases[i].rate.cosine ? 1U << 15 : mantissa >> __builtin_ctz(mantissa);
+        if ((unsigned __int128)max * norm->norm->rule.nominal * odd >> (62 - 31))
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: gradients of gamma times the rate may need more than 62 bits: write rates that are small multiples of powers of two, "
+                           "or a smaller batch", norm->name.name);
     }
     return 0;
 }

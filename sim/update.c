@@ -81,10 +81,10 @@ static void update_by_steps(const FxStep *s, FxNode *node) {
     FxScaleChoice choice = fx_scale_choose(&q->scale, &q->grid, &in);
     FxCast cast = {.q = q, .random = fx_step_random(s, node, (int)node->gradient_site), .cpu = s->net->work.cpu};
     cast.arg = fx_round_arg(&q->rounding, fx_random_width(&cast.random));
-    // code = dw / 2^n' * rate; n' = shift + F where the scale makes dw a fraction of 1; a power of two is a shift alone
-    bool power_of_two = rate.mantissa == 1 << 14;
-    cast.multiplier = power_of_two ? 1 : rate.mantissa;
-    cast.shift = choice.shift + (q->scale.rule->discards ? q->grid.fraction : 0) - rate.exponent - (power_of_two ? 14 : 0);
+    // code = dw / 2^n' * rate; n' = shift + F where the scale makes dw a fraction of 1; the rate's powers of two are shifts
+    int zeros = __builtin_ctz((unsigned)rate.mantissa);
+    cast.multiplier = rate.mantissa >> zeros;
+    cast.shift = choice.shift + (q->scale.rule->discards ? q->grid.fraction : 0) - rate.exponent - zeros;
     UpdateContext update = {.cast = &cast, .dw = dw, .store = &node->store, .limit = fx_node_store_limit(node, config), .first_word = node->first_word[node->gradient_site],
                             .exponents = node->dw_exponents, .channels = (size_t)node->layer.out.c, .exponent = in.exponent};
     fx_note_choice(gradient, &q->scale, choice, in.max_abs == 0);
