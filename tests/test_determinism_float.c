@@ -76,6 +76,7 @@ static void check(const char *recipe, const char *net, const char *const own[], 
 
 #define NET "12C3-MP2-20FC-10" // tensors of several tasks of 2^15 elements, each for a thread
 #define WIDE "600FC-10"        // an update of several
+#define RESIDUAL "12C3-BN-+(12C3-BN-12C3-BN|)-+(16C3s2-BN-16C3-BN|16C1s2-BN)-GAP-10"
 
 static void every_recipe(bool all) {
     int count = 0;
@@ -100,6 +101,14 @@ static const struct {
     {"hfp8", NET, {"loss-scale.value=16777216"}},
     {"courbariaux2014", NET, {"activation.scale=overflow:2:2:100", "error.scale=overflow:-2:1:100", "store.scale=overflow:1:2:100"}},
     {"flexpoint", NET, {"stats.kind=full", "activation.rounding=stochastic"}},
+    {"int8-l1bn", RESIDUAL, {NULL}},
+    {"int8-l1bn", RESIDUAL, {"norm.kind=range", "preact.q=fixed16@max.channel", "error.grad.q=fixed16@max.channel", "sum.q=fixed16@max", "sum.error.q=fixed16@max"}},
+    {"int8-l1bn", RESIDUAL, {"norm.kind=l2", "preact.q=fixed8@max/stochastic", "norm.reciprocal=lut6"}},
+    {"int8-l1bn", RESIDUAL, {"norm.kind=shift"}},
+    {"wage-bn", RESIDUAL, {NULL}},
+    {"fp32-bn", RESIDUAL, {NULL}},
+    {"banner2018", RESIDUAL, {NULL}},
+    {"ui8", RESIDUAL, {NULL}},
 };
 
 static void every_mode(bool all) {

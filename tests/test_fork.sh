@@ -100,6 +100,23 @@ test_fork_loss_scale() {
     check "is its own" [ "$(last pinned/log.csv loss_scale)" = 1e+04 ]
 }
 
+# Running statistics go along: the test figures read them, and the state has them.
+test_fork_norms() {
+    local recipe words what
+    for recipe in int8-l1bn fp32-bn; do
+        words=("$recipe" --net '4C3-BN-+(4C3-BN|)-+(6C3s2-BN|6C1s2-BN)-GAP-10' --quiet)
+        fx train "${words[@]}" --epochs 3 --out "$recipe"; good "$recipe: a parent with norms"
+        fx train "${words[@]}" --epochs 3 --max-steps 22 --out "$recipe-part"; good "a part of it"
+        fx train "${words[@]}" --epochs 3 --out "$recipe-same" --fork "$recipe-part@22"; good "--fork under the same recipe"
+        check "nothing is in another format" grep -qx "$recipe-part@22, 0 tensors in another format" "$recipe-same/parent"
+        check "its first row has the test error that the part ended with" \
+            [ "$(cell "$recipe-same/log.csv" 0 test_loss)" = "$(last "$recipe-part/log.csv" test_loss)" ]
+        for what in weights_crc32 state_crc32 test_loss test_error; do
+            check "it ends with the parent's $what" [ "$(last "$recipe-same/log.csv" $what)" = "$(last "$recipe/log.csv" $what)" ]
+        done
+    done
+}
+
 test_bad_stats() {
     fx stats; bad 2 "stats of nothing" "run directory"
     fx stats nowhere; bad 2 "stats of no run" nowhere
@@ -127,6 +144,7 @@ test_dying
 test_fork
 test_fork_formats
 test_fork_loss_scale
+test_fork_norms
 test_bad_stats
 test_full_statistics
 verdict

@@ -149,8 +149,8 @@ test_kills() {
     check "and some were killed" [ $killed -gt 0 ]
 }
 
-# Recipes whose runs keep more than weights: controllers, momentum in other formats, loss scales, second means. Each is
-# killed twice in the middle and resumed with other threads and another instruction set.
+# Recipes whose runs keep more than weights: controllers, momentum in other formats, loss scales, second means, norms' running
+# statistics. Each is killed twice in the middle and resumed with other threads and another instruction set.
 recipes=(
     'fp8-mellempudi2019 -s loss-scale.value=28000'
     'flexpoint -s update.rate=0.2'
@@ -158,6 +158,8 @@ recipes=(
     'hfp8 -s loss-scale.value=16777216 -s loss-scale.growth=2_after_5s'
     'gupta2015 -s momentum.q=fixed16f7/stochastic -s update.momentum=0.5'
     'fp32 -s update.rule=adam -s update.rate=0.001 -s momentum.q=bf16/stochastic -s second.q=bf16/stochastic'
+    'int8-l1bn --net 4C3-BN-+(4C3-BN-4C3-BN|)-GAP-10'
+    'fp32-bn --net 4C3-BN-+(6C3s2-BN|6C1s2-BN)-GAP-10'
 )
 test_recipes() {
     local line words name part lines all
@@ -166,7 +168,8 @@ test_recipes() {
         words=("${words[@]//_after_/ after }")
         words=("${words[@]/%=R/=overflow:3:4:2000}")
         name=${words[0]}
-        words=(train "${words[@]}" --net 8C3-MP2-32FC-10 --epochs 4 --checkpoint-every 4s -s stats.every=3s -s stats.kind=full --quiet)
+        if [[ " $line " != *' --net '* ]]; then words+=(--net 8C3-MP2-32FC-10); fi
+        words=(train "${words[@]}" --epochs 4 --checkpoint-every 4s -s stats.every=3s -s stats.kind=full --quiet)
         reference "$name" "${words[@]}"
         lines_of "$name/run/stats.csv"
         all=$lines
