@@ -1,4 +1,5 @@
 // The keys norm.* of a layer.
+#include "sim/carriers.h"
 #include "sim/config_resolve.h"
 #include "sim/norm_config.h"
 
@@ -68,4 +69,18 @@ int fx_norm_at(const Resolver *r, FxNormConfig *c, const FxLayerName *layer, uin
     c->rule.average_old = average.average_old;
     c->rule.average_pytorch = average.average_pytorch;
     return 0;
+}
+
+FxNormsThere fx_norms_there(const Resolver *r) {
+    FxNormsThere there = {0};
+    for (int l = 0; l < r->config->layer_count; l++) {
+        const FxNormConfig *norm = &r->config->phases[0].layers[l].norm;
+        there.written |= r->names[l].norm;
+        if (!r->names[l].norm || norm->choice == FX_NORM_LEFT_OUT)
+            continue;
+        there.any = true;
+        there.range |= norm->choice == FX_NORM_SWAPPED ? norm->rule.kind == FX_NORM_RANGE : r->names[l].range;
+        there.integers |= fx_norm_is_integer(r->config, l);
+    }
+    return there;
 }

@@ -22,6 +22,14 @@ int fx_layer_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *before
 // The keys norm.* of a layer.
 int fx_norm_at(const Resolver *r, FxNormConfig *c, const FxLayerName *layer, uint64_t step);
 
+// Norms of a net: whether any are written; of those that the recipe does not leave out whether there are any; by the range; on
+// integers.
+typedef struct FxNormsThere {
+    bool written, any, range, integers;
+} FxNormsThere;
+
+FxNormsThere fx_norms_there(const Resolver *r);
+
 // The keys of [update] and [loss-scale] that hold no schedule; those that do.
 int fx_resolve_update(const Resolver *r);
 int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step);

@@ -109,13 +109,21 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
 // Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
 int fx_check_effect(const Resolver *r) {
     const FxConfig *c = r->config;
-    bool overflow = false, floor = false, adam = c->update.rule->has_second;
+    bool overflow = false, floor = false, direction = false, adam = c->update.rule->has_second;
+    const FxNormsThere norms = fx_norms_there(r);
+    const bool there = norms.any || !norms.written; // of a net without norms fx_recipe_unused speaks
     for (int l = 0; l < c->layer_count; l++) // weights drawn in steps of their grid
         floor |= fx_site_has_fixed_steps(&c->phases[0].layers[l].site[FX_SITE_WEIGHT]);
     for (int p = 0; p < c->phase_count; p++)
-        for (int l = 0; l < c->layer_count; l++)
+        for (int l = 0; l < c->layer_count; l++) {
+            const FxSiteConfig *sites = c->phases[p].layers[l].site;
+            direction |= sites[FX_SITE_ERROR].on && sites[FX_SITE_ERROR].q.scale.rule->seeks;
             for (int i = 0; fx_site_info(i); i++)
-                overflow |= fx_site_has_overflow(&c->phases[p].layers[l].site[fx_site_info(i)->site]);
+                overflow |= fx_site_has_overflow(&sites[fx_site_info(i)->site]);
+        }
+    static const char range[] = "a norm by the range: RBN in the net, or norm.kind = range";
+    static const char integers[] = "a norm on integers: preact.q, preact-error.q, norm.gamma.q and norm.beta.q signed fixed grids of 8 to 16 bits";
+    static const char any[] = "a norm: norm.kind = none leaves all of them out";
     const struct {
         const char *keys;
         bool works;
@@ -134,6 +142,22 @@ int fx_check_effect(const Resolver *r) {
         {"momentum.", !c->update.lsb, "update.rate-unit = value"},
         {"decay.", !c->update.lsb, "update.rate-unit = value"},
         {"bias.", c->bias, "run.bias = yes"},
+        {"update.rate-factor", direction, "error.scale = direction:N"},
+        {"norm.chunks", norms.range, range},
+        {"norm.const", norms.range, range},
+        {"norm.floor", norms.integers, integers},
+        {"norm.dead", norms.integers, integers},
+        {"norm.reciprocal", norms.integers, integers},
+        {"norm.division", norms.integers, integers},
+        {"norm.fraction", norms.integers, integers},
+        {"norm.profile", norms.integers, integers},
+        {"norm.backward", there, any},
+        {"norm.average", there, any},
+        {"norm.mean.", there, any},
+        {"norm.scale.", there, any},
+        {"norm.xhat.", there, any},
+        {"norm.gamma.", there, any},
+        {"norm.beta.", there, any},
         {"loss-scale.value", c->loss_scaling.on, "a loss-scale.mode"},
         {"loss-scale.trigger", c->loss_scaling.on, "a loss-scale.mode"},
         {"loss-scale.growth", c->loss_scaling.dynamic, "loss-scale.mode = dynamic"},

@@ -80,6 +80,16 @@ static uint64_t growth_above(const FxNet *net, int i) {
     return most < UINT32_MAX ? most : UINT64_C(1) << 32;
 }
 
+// The same for node i: of a map above a fork over its own branch, whose end is gathered and rounded once more.
+static uint64_t growth_at(const FxNet *net, int i) {
+    for (; i != net->nodes[i].owner; i = net->nodes[i].input)
+        if (fx_node_is_fork(&net->nodes[net->nodes[i].input])) {
+            uint64_t factor = growth(&net->nodes[i].layer) * growth_above(net, i);
+            return factor < UINT32_MAX ? factor : UINT64_C(1) << 32;
+        }
+    return growth_above(net, i);
+}
+
 // The site at which errors of a node are rounded that is a product, a norm or an addition.
 static FxSite error_site(const FxNode *owner) {
     return owner->layer.ops->role == FX_ROLE_PRODUCT ? FX_SITE_ERROR : FX_SITE_PREACT_ERROR;
@@ -89,7 +99,7 @@ int fx_plan_error_type(const Planner *p, int i, FxType *type, uint64_t *max_erro
     const FxNode *node = &p->net->nodes[i], *owner = &p->net->nodes[node->owner];
     int index = owner->id - 1;
     const char *name = owner->name.name;
-    uint64_t max, factor = growth_above(p->net, node->owner);
+    uint64_t max, factor = growth_at(p->net, i);
     *type = fx_carrier(p->config, index, error_site(owner), &max);
     if (owner->layer.ops->role == FX_ROLE_NORM && !owner->norm->integers) // which reads float32
         *type = FX_FLOAT32;
@@ -110,6 +120,38 @@ int fx_plan_error_type(const Planner *p, int i, FxType *type, uint64_t *max_erro
     return 0;
 }
 
+// Where errors of node i are rounded: at the top of the maps that only pass them on.
+static int arrival(const FxNet *net, int i) {
+    while (net->nodes[i].reader_count == 1 && net->nodes[net->nodes[i].readers[0]].layer.ops->role == FX_ROLE_MAP)
+        i = net->nodes[i].readers[0];
+    return i;
+}
+
+// A site whose source are an integer norm's t, with a multiplier and an exponent a channel, or floats.
+static int check_source(const Planner *p, int i, FxSite site) {
+    const FxNet *net = p->net;
+    const FxNode *owner = &net->nodes[i], *at = &net->nodes[arrival(net, i)];
+    const FxNode *reader = at->reader_count == 1 ? &net->nodes[at->readers[0]] : NULL;
+    const bool units = reader && reader->layer.ops->role == FX_ROLE_NORM && reader->norm->integers;
+    bool floats = fx_error_source_is_float(net, arrival(net, i));
+    const FxSite sum = FX_SITE_SUM_ERROR;
+    for (int k = 0; fx_node_is_fork(at) && k < p->config->phase_count; k++)
+        floats |= p->config->phases[k].layers[at->id - 1].site[sum].on && fx_carrier(p->config, at->id - 1, sum, NULL) == FX_FLOAT32;
+    for (int k = 0; k < p->config->phase_count; k++) {
+        char text[FX_QUANTISER_TEXT];
+        const FxSiteConfig *s = &p->config->phases[k].layers[owner->id - 1].site[site];
+        const FxScale *scale = &s->q.scale;
+        fx_quantiser_print(text, &s->q);
+        if (s->on && units && (scale->rule->real || scale->rule->sample_mean || scale->rule->seeks || scale->group == FX_GROUP_SAMPLE || fx_scale_is_mx(scale)))
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: behind %s, a norm on integers, scales are const, max, of the shift family or a controller's, one "
+                           "a tensor or a channel", owner->name.name, fx_site(site)->name, text, reader->name.name);
+        if (floats && fx_site_is_channel(s) && fx_carrier(p->config, owner->id - 1, site, NULL) != FX_FLOAT32)
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q = %s: integers with an exponent a channel are made of integers, and what is rounded here are floats; "
+                           "name one scale a tensor", owner->name.name, fx_site(site)->name, text);
+    }
+    return 0;
+}
+
 int fx_plan_errors(const Planner *p, int i) {
     FxNet *net = p->net;
     FxNode *node = &net->nodes[i];
@@ -123,7 +165,8 @@ int fx_plan_errors(const Planner *p, int i) {
     bool copy = owner->layer.ops->role == FX_ROLE_PRODUCT && fx_has_copy(p->config, index, FX_SITE_ERROR_GRAD);
     FxType type, copy_type = copy ? fx_carrier(p->config, index, FX_SITE_ERROR_GRAD, NULL) : FX_INT8;
     uint64_t max = 0;
-    if (fx_plan_error_type(p, i, &type, &max))
+    if (fx_plan_error_type(p, i, &type, &max) || (node->owner == i && check_source(p, i, error_site(node))) ||
+        (node->owner == i && copy && check_source(p, i, FX_SITE_ERROR_GRAD)))
         return -1;
     if (l->ops->role == FX_ROLE_MAP && l->in_place) { // pointers follow once memory is there
         node->e = (FxTensor){NULL, type, out, 0};

@@ -22,6 +22,7 @@ static void note_sites(FxNet *net, const FxNode *node) {
     if (!name)
         return;
     name->norm |= node->layer.ops->role == FX_ROLE_NORM;
+    name->range |= node->layer.ops == &fx_range_norm_ops;
     name->add |= node->layer.ops->role == FX_ROLE_ADD;
     name->fork |= fx_node_is_fork(node);
     const int operands[] = {node->input, node->shortcut};

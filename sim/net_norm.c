@@ -68,6 +68,9 @@ static int check_norm(const Planner *p, const FxNode *node) {
     for (int i = 0; norm->integers && i < 3; i++)
         if (is_on(p, index, floats[i]))
             return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q: this norm runs on integers, which round nothing there; set it to none", name, fx_site(floats[i])->name);
+    if (norm->integers && fx_has_channels(c, index, FX_SITE_PREACT) && p->net->nodes[node->input].y.type == FX_FLOAT32)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: preact.q: integers with an exponent a channel are made of integers, and what is rounded here are floats; "
+                       "name one scale a tensor", name);
     if (norm->integers && norm->rule.average_pytorch)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: norm.average = 0.1:new needs floats; write A:new or A:old", name);
     if (!norm->integers)

@@ -19,6 +19,7 @@ typedef struct FxLayerName {
     bool first, last;
     bool norm, add, fork; // such a node stands behind it, before the next product
     bool added;           // an addition reads its sums
+    bool range;           // a norm behind it is written as one by the range
 } FxLayerName;
 
 typedef struct FxSetting {
