@@ -374,6 +374,8 @@ function stats_axis(column) {
     if (column == "sqnr_db") return "SQNR (dB)"
     if (column == "acc_bits") return "bits of the largest sum"
     if (column == "max_abs") return "largest magnitude"
+    if (column == "crest") return "crest (largest / root mean square)"
+    if (column == "floored") return "channels whose floor acted, over all steps"
     if (column == "bias_ulp") return "bias (steps of the grid)"
     return spaced(column)
 }

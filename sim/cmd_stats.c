@@ -13,6 +13,7 @@ enum { COLUMNS = 32, LINE = 8192 };
 typedef struct StatsRow {
     char text[LINE];
     const char *cell[COLUMNS];
+    int ordinal; // of its layer among the step's, parameters counting with their norm
 } StatsRow;
 
 static int column(const char *name) { // of the header
@@ -52,8 +53,8 @@ static bool is_noise(const StatsRow *r) {
     return measured(r, "sqnr_db") && number(r, "sqnr_db") < 0;
 }
 
-static bool is_still(const StatsRow *r) {
-    return measured(r, "changed") && number(r, "changed") == 0;
+static bool is_still(const StatsRow *r) { // a norm's few parameters may well stand still for a step
+    return !strcmp(r->cell[column("site")], "store") && measured(r, "changed") && number(r, "changed") == 0;
 }
 
 static const struct {
@@ -77,18 +78,33 @@ void fx_usage_stats(FILE *out) {
         fprintf(out, "  %-12s %s\n", rules[i].name, rules[i].help);
 }
 
-// Place in a step: forward sites of layers ascending, errors and gradients descending, then the updates.
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+// Place in a step: forward sites of layers ascending, errors and gradients descending, then the updates; of equal places the first
+// row. A norm's parameters have their gradients after its error.
 static int place(const StatsRow *row) {
     const char *site = row->cell[column("site")];
-    int layer = atoi(row->cell[column("index")]);
-    static const char *const backward[] = {"error", "error.grad", "gradient"}, *const update[] = {"decay", "momentum", "second", "store"};
-    for (int i = 0; i < 3; i++)
+    static const char *const backward[] = {"sum.error", "preact-error", "error", "error.grad", "gradient", "norm.gamma.gradient", "norm.beta.gradient"};
+    static const char *const update[] = {"decay", "momentum", "second"};
+    for (int i = 0; i < 7; i++)
         if (!strcmp(site, backward[i]))
-            return 1000000 + 8 * (100000 - layer) + i;
-    for (int i = 0; i < 4; i++)
+            return 1000000 + 8 * (100000 - row->ordinal) + i;
+    for (int i = 0; i < 3; i++)
         if (!strcmp(site, update[i]))
-            return 2000000 + 8 * layer + i;
-    return 8 * layer;
+            return 2000000 + 8 * row->ordinal + i;
+    return ends_with(site, "store") ? 2000003 + 8 * row->ordinal : 8 * row->ordinal;
+}
+
+// Numbers the row's layer: `before` is the row above it, of any step.
+static void number_layer(StatsRow *row, const StatsRow *before, bool any) {
+    const char *kind = row->cell[column("kind")];
+    const bool same_step = any && !strcmp(row->cell[column("step")], before->cell[column("step")]);
+    const bool parameter = !strcmp(kind, "gamma") || !strcmp(kind, "beta");
+    row->ordinal = same_step ? before->ordinal : 0;
+    row->ordinal += same_step && !parameter && strcmp(row->cell[column("layer")], before->cell[column("layer")]);
 }
 
 // The next row; 0 at the end, -1 for a line that is none. `line` counts.
@@ -133,11 +149,19 @@ static int rule_of(const StatsRow *row) {
     return rule < (int)(sizeof rules / sizeof rules[0]) && strncmp(row->cell[column("site")], "accumulator", 11) ? rule : -1;
 }
 
+static void copy_row(StatsRow *to, const StatsRow *from) {
+    *to = *from;
+    for (int i = 0; i < COLUMNS; i++)
+        to->cell[i] = to->text + (from->cell[i] - from->text);
+}
+
 static int first_bad(FILE *file, const char *path, FxError *err) {
-    StatsRow row, found = {.text = ""};
+    StatsRow row, before = {.text = ""}, found = {.text = ""};
     long long best_step = -1;
     int best_place = 0, best_rule = -1, result, line = 1;
-    while ((result = read_row(&row, file, path, &line, err)) > 0) {
+    for (bool any = false; (result = read_row(&row, file, path, &line, err)) > 0; any = true) {
+        number_layer(&row, &before, any);
+        copy_row(&before, &row);
         int rule = rule_of(&row), here = place(&row);
         long long step = atoll(row.cell[column("step")]);
         if (rule < 0 || (best_rule >= 0 && (step > best_step || (step == best_step && here >= best_place))))
@@ -145,9 +169,7 @@ static int first_bad(FILE *file, const char *path, FxError *err) {
         best_step = step;
         best_place = here;
         best_rule = rule;
-        found = row;
-        for (int i = 0; i < COLUMNS; i++)
-            found.cell[i] = found.text + (row.cell[i] - row.text);
+        copy_row(&found, &row);
     }
     if (result < 0)
         return -1;

@@ -300,7 +300,8 @@ void fx_step_train(const FxStep *step) {
     e.count = sums.count;
     answer(s, &sums, &e);
     backward(s, &e);
-    for (int k = 0; !fired && k < net->keeper_count; k++) { // running statistics have moved: the forward half is no worse for it
+    // a skipped step changes no store; a norm's running statistics are of the forward half, which was sound, and stay moved
+    for (int k = 0; !fired && k < net->keeper_count; k++) {
         FxNode *node = net->keepers[k];
         if (!node->store.count)
             continue;

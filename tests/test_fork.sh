@@ -23,6 +23,16 @@ test_dying() {
     fx train fp8-mellempudi2019 "${net[@]}" --epochs 3 --out grown -s loss-scale.mode=none -s update.rate=5 \
         -s error.overflow=saturate -s gradient.overflow=saturate -s layer.last.error.overflow=saturate -s layer.first.error.overflow=saturate
     check "saturating formats do not hide it: exit code 3" [ $code = 3 ]
+    fx train int8-l1bn --net 4C3-BN-4C3-BN-GAP-10 --quiet --epochs 2 --out flat -s layer.conv2.weight.q=fixed8@const:20
+    check "a net with norms whose weights are all flushed dies: exit code 3" [ $code = 3 ]
+    check "in an epoch" [ "$(last flat/log.csv epoch),$(last flat/log.csv status)" = 1,dead ]
+    check "last.csv counts a step's floored channels" awk -F , '$3 == 3 && $4 == "norm2" && $7 == "preact" && $32 == 4 { n++ } END { exit n != 1 }' flat/last.csv
+    fx stats flat --first-bad; good "stats --first-bad of norms"
+    check "the forward half comes before what it made of errors and updates" grep -qE '^step 1, conv2, weight: all-zero ' out
+    fx train int8-l1bn --net 4C3-BN-4C3-BN-GAP-10 --quiet --epochs 1 --out deaf -s 'layer.last.error.q=fixed8@const:20'
+    check "so does one whose errors are" [ "$(last deaf/log.csv status)" = dead ]
+    fx stats deaf --first-bad; good "stats --first-bad of errors"
+    check "the last layer's error comes first" grep -qE '^step 1, fc3, error: all-zero ' out
     fx train wage --net 8FC-10 --quiet --epochs 2 --out fine -s update.rate=8; good "a run that lives"
     check "has no last.csv" [ ! -e fine/last.csv ]
     fx stats fine --first-bad; good "its first-bad is read from stats.csv"

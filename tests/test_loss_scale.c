@@ -272,6 +272,66 @@ static void the_gradients_lose_the_scale_again(void **state) {
     assert_true(crc_after(other) != want);
 }
 
+// Stores, momentum and the parameters of norms: bytes of all that an update may change.
+static uint8_t *all_kept(const FxRun *run, size_t *size) {
+    uint8_t *bytes = NULL;
+    *size = 0;
+    for (int k = 0; k < run->net.keeper_count; k++) {
+        const FxNode *node = run->net.keepers[k];
+        const FxTensor parts[] = {node->store, node->momentum, node->second};
+        for (int i = 0; i < 3; i++) {
+            const size_t n = parts[i].count * fx_type_size(parts[i].type);
+            if (!parts[i].data)
+                continue;
+            bytes = realloc(bytes, *size + n + 1);
+            if (!bytes)
+                abort();
+            memcpy(bytes + *size, parts[i].data, n);
+            *size += n;
+        }
+    }
+    return bytes;
+}
+
+// The running means and scales are of the forward half: they move in a skipped step too.
+static void a_skipped_step_leaves_parameters_of_norms_alone(void **state) {
+    (void)state;
+    static const struct {
+        const char *recipe, *overrides[6];
+    } cases[] = {
+        {"fp32-bn", {"error.q=" E5M2, "gradient.q=" E5M2, START, "loss-scale.mode=dynamic", "loss-scale.backoff=0.25"}},
+        {"fp32-bn", {"norm.beta.gradient.q=float:e3m3/nearest-even/inf", "loss-scale.value=8192", "loss-scale.mode=dynamic", "loss-scale.growth=2 after 2s"}},
+        {"int8-l1bn", {"gradient.q=fixed16f9/stochastic:32", "loss-scale.mode=dynamic", "loss-scale.value=64", "loss-scale.growth=2 after 2s",
+                       "loss-scale.trigger=saturated:0.02"}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        FxRun run;
+        int skips = 0, moves = 0;
+        run_open(&run, cases[c].recipe, "4C3-BN-+(4C3-BN|)-GAP-10", cases[c].overrides);
+        const FxNode *norm = &run.net.nodes[fx_net_product(&run.net, 0)->readers[0]];
+        const size_t running = norm->norm->running[0].count * 4;
+        for (int step = 0; step < 16; step++) {
+            size_t size, more;
+            uint8_t mean[64], *before = all_kept(&run, &size), *after;
+            assert_true(running > 0 && running <= sizeof mean);
+            memcpy(mean, norm->norm->running[0].data, running);
+            const bool fired = run_step(&run, NULL);
+            after = all_kept(&run, &more);
+            assert_int_equal(size, more);
+            if (!memcmp(before, after, size) != fired)
+                fail_msg("case %d, step %d: %s", (int)c, step, fired ? "skipped, and changed" : "not skipped, and as before");
+            assert_true(memcmp(mean, norm->norm->running[0].data, running) != 0);
+            skips += fired;
+            moves += !fired;
+            free(before);
+            free(after);
+        }
+        if (skips == 0 || moves == 0)
+            fail_msg("case %d: %d skipped, %d not", (int)c, skips, moves);
+        fx_run_free(&run);
+    }
+}
+
 // ---- how runs end ----------------------------------------------------------------------------------------------------------
 
 // The last row of the log: status, epoch and step. `skipped`: of all rows.
@@ -328,6 +388,7 @@ int main(void) {
         cmocka_unit_test(the_scale_does_not_fall_below_its_floor),
         cmocka_unit_test(a_share_of_saturated_elements_skips_the_step),
         cmocka_unit_test(the_gradients_lose_the_scale_again),
+        cmocka_unit_test(a_skipped_step_leaves_parameters_of_norms_alone),
         cmocka_unit_test(what_is_lost_ends_the_run_at_once_unless_a_loss_scale_is_there),
         cmocka_unit_test(saturation_does_not_hide_that_a_run_diverges),
     };
