@@ -1,5 +1,6 @@
 // fxsim explain: everything a recipe comes to for a network, as lines "layer key = value"; --diff: the lines that the
 // overrides change.
+#include "layers/norm_f32.h"
 #include "sim/command.h"
 #include "sim/net_sums.h"
 
@@ -79,7 +80,7 @@ static void explain_product(Facts *f, const FxConfig *config, const FxNode *node
 
 // Sites that a layer has; of copies and of what optimisers keep only those that are set.
 static bool is_shown(const FxSiteConfig *s, const FxSiteInfo *info, const FxNode *node) {
-    return fx_site_of(info->site, &node->name) && (info->parent ? s->is_set : s->on || info->site <= FX_SITE_STORE || info->site == FX_SITE_LOGITS);
+    return fx_node_has_site(node, info->site) && (info->parent ? s->is_set : s->on || info->site <= FX_SITE_STORE || info->site == FX_SITE_LOGITS);
 }
 
 static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int index) {
@@ -114,6 +115,103 @@ static void explain_layer(Facts *f, const FxRun *run, const FxPhase *phase, int 
         fact(f, "%s update = %s", name, node->updates_integers ? "integer (store, gradient and momentum are fixed grids of constant scale)" : "float32");
 }
 
+static void explain_site(Facts *f, const FxPhase *phase, const FxNode *node, FxSite site) {
+    const FxSiteConfig *s = &phase->layers[node->id - 1].site[site];
+    char text[FX_QUANTISER_TEXT];
+    if (s->on)
+        fx_quantiser_print(text, &s->q);
+    fact(f, "%s %s = %s", node->name.name, fx_site(site)->name, s->on ? text : "none");
+}
+
+// What reads or feeds a node: its name, or of a map that of what it stands above.
+static const char *name_of(const FxNet *net, int node) {
+    const FxNode *n = node < 0 ? NULL : &net->nodes[node];
+    return n && n->layer.ops->role == FX_ROLE_MAP ? n->owner < 0 ? "image" : net->nodes[n->owner].name.name : n ? n->name.name : "image";
+}
+
+// Why a norm computes in floats.
+static void norm_reason(char *text, size_t size, const FxConfig *c, int index) {
+    static const FxSite sites[] = {FX_SITE_PREACT, FX_SITE_PREACT_ERROR, FX_SITE_NORM_GAMMA, FX_SITE_NORM_BETA};
+    snprintf(text, size, "float32 (%s)", "something else in the recipe carries floats");
+    for (int i = 0; i < 4; i++) {
+        FxType type = fx_carrier(c, index, sites[i], NULL);
+        if (type == FX_INT8 || type == FX_INT16)
+            continue;
+        snprintf(text, size, "float32 (%s is no signed fixed grid of 8 to 16 bits)", fx_site(sites[i])->name);
+        return;
+    }
+}
+
+static void explain_norm(Facts *f, FxRun *run, const FxPhase *phase, const FxNode *node) {
+    static const char *const kinds[] = {[FX_NORM_L2] = "l2", [FX_NORM_L1] = "l1", [FX_NORM_RANGE] = "range", [FX_NORM_SHIFT] = "shift"};
+    static const char *const laws[] = {[FX_NORM_PAPER] = "paper", [FX_NORM_CODE] = "code", [FX_NORM_EXACT_D2] = "exact_d2"};
+    const FxNormNode *norm = node->norm;
+    const FxNormRule *r = &norm->rule;
+    const char *name = node->name.name;
+    char why[160] = "integers (preact, preact-error, gamma and beta are 8 or 16 bits)";
+    if (!norm->integers)
+        norm_reason(why, sizeof why, &run->config, node->id - 1);
+    fact(f, "%s norm = %s of %s, %d channels of %zu elements, in %s", name, kinds[r->kind], name_of(&run->net, node->input), node->layer.out.c, r->nominal, why);
+    if (r->kind == FX_NORM_RANGE)
+        fact(f, "%s range = %d chunks, constant %s = %.9g", name, r->chunks, laws[r->constant], norm->integers ? ldexp(norm->range_constant, -16)
+             : (double)fx_norm_range_constant_f32(r->constant, r->nominal, r->chunks));
+    if (norm->integers)
+        fact(f, "%s integers = floor %d, dead channels %s, reciprocal %s, division %s, fraction %d, %s profile", name, r->floor, r->keep_dead ? "kept" : "zero",
+             fx_recipe_text(&run->recipe, "norm.reciprocal"), r->hardware_division ? "hardware" : "exact", r->fraction, r->int32_profile ? "int32" : "int64");
+    if (r->average_pytorch)
+        fact(f, "%s average = 0.1 of the new, variances over n - 1", name);
+    else
+        fact(f, "%s average = 2^-%d of the %s", name, r->average_shift, r->average_old ? "old" : "new");
+    fact(f, "%s backward = %s", name, r->detach ? "detach" : "exact");
+    for (int i = 0; fx_site_info(i); i++)
+        if (fx_node_has_site(node, fx_site_info(i)->site) && fx_site_info(i)->site != FX_SITE_SUM_ERROR)
+            explain_site(f, phase, node, fx_site_info(i)->site);
+    for (int which = 0; which < 2; which++) {
+        const FxNode *p = &norm->parameter[which];
+        const FxSite own[] = {which ? FX_SITE_NORM_BETA : FX_SITE_NORM_GAMMA, p->gradient_site, p->store_site};
+        for (int i = 0; i < 3; i++)
+            explain_site(f, phase, p, own[i]);
+        if (!run->config.update.lsb)
+            fact(f, "%s update = %s, no weight decay", p->name.name, p->updates_integers ? "integer" : "float32");
+    }
+}
+
+static void explain_add(Facts *f, const FxRun *run, const FxPhase *phase, const FxNode *node) {
+    const FxNet *net = &run->net;
+    const int from[] = {node->input, node->shortcut};
+    const FxTensor *sum = node->sum.data ? &node->sum : &node->y;
+    for (int k = 0; k < 2; k++) {
+        const FxTensor *rounded = k ? &node->x_grad : &node->x, *x = rounded->data ? rounded : &net->nodes[from[k]].y;
+        fact(f, "%s operand %d = %s, %s, %s", node->name.name, k + 1, name_of(net, from[k]), rounded->data ? "rounded at preact" : "exact", fx_type_name(x->type));
+    }
+    fact(f, "%s add = in %s, to %s", node->name.name, fx_type_name(sum->type), fx_type_name(node->y.type));
+    explain_site(f, phase, node, FX_SITE_SUM);
+    explain_site(f, phase, node, FX_SITE_PREACT_ERROR);
+}
+
+static void explain_fork(Facts *f, const FxRun *run, const FxPhase *phase, const FxNode *node) {
+    char readers[512] = "";
+    for (int k = 0; k < node->reader_count; k++)
+        snprintf(readers + strlen(readers), sizeof readers - strlen(readers), "%s%s", k ? " " : "", run->net.nodes[node->readers[k]].layer.ops->role == FX_ROLE_MAP
+                 ? run->net.nodes[node->readers[k]].layer.ops->name : name_of(&run->net, node->readers[k]));
+    fact(f, "%s readers = %s; their errors add up in %s", node->name.name, readers, fx_type_name(node->fork.type));
+    explain_site(f, phase, node, FX_SITE_SUM_ERROR);
+}
+
+// What stands between the products.
+static void explain_node(Facts *f, FxRun *run, const FxPhase *phase, const FxNode *node) {
+    const FxLayer *l = &node->layer;
+    if (l->ops->role == FX_ROLE_NORM)
+        explain_norm(f, run, phase, node);
+    if (l->ops->role == FX_ROLE_ADD)
+        explain_add(f, run, phase, node);
+    if (l->ops == &fx_gap_ops)
+        fact(f, "%s GAP = mean of %dx%d positions, %s", name_of(&run->net, node->input), l->in.h, l->in.w,
+             node->y.type == FX_FLOAT32 ? "float32" : l->gain < 0 && INT64_C(1) << -l->gain == (int64_t)l->in.h * l->in.w ? "exact" : "8 bits behind the point, halves up");
+    if (fx_node_is_fork(node) && node->owner >= 0)
+        explain_fork(f, run, phase, node);
+}
+
 // Whether the text holds this line, its newline included. *near: where the search begins and comes round again, left behind
 // what was found: lines of two texts mostly have one order.
 static bool has_line(const char *text, const char **near, const char *line, size_t length) {
@@ -139,8 +237,12 @@ static void explain_phase(Facts *f, FxRun *run, const FxPhase *phase) {
     if (phase->decay.mantissa)
         fact(f, "update.weight-decay = %.9g", ldexp(phase->decay.mantissa, phase->decay.exponent));
     fact(f, "augment = pad %d, flip %s", phase->augment.pad, phase->augment.flip ? "yes" : "no");
-    for (int i = 0; i < run->net.product_count; i++)
-        explain_layer(f, run, phase, i);
+    for (int i = 0; i < run->net.count; i++) {
+        const FxNode *node = &run->net.nodes[i];
+        if (node->layer.ops->role == FX_ROLE_PRODUCT)
+            explain_layer(f, run, phase, node->id - 1);
+        explain_node(f, run, phase, node);
+    }
 }
 
 // Of later phases only what changes.

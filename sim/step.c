@@ -231,12 +231,12 @@ static void weight_gradient(const FxStep *s, FxNode *node) {
         node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
     if (layer.bias.count)
         bias_gradient(s, node, &x, &e);
-    fx_step_trace(s, node, "sum.gradient", &node->dw);
-    if (fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD))
-        fx_step_trace(s, node, "error.grad", &e);
     if (node->dw_exponents && node->dw.type != FX_FLOAT32) // of error.grad, so far
         for (int c = 0; c < layer.out.c; c++)
             node->dw_exponents[c] += x.exponent + layer.accumulator[FX_GRADIENT].shift;
+    fx_step_trace(s, node, "sum.gradient", &node->dw);
+    if (fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD))
+        fx_step_trace(s, node, "error.grad", &e);
     fx_step_gradient(s, node);
 }
 

@@ -83,6 +83,29 @@ def test_files():
             check_hex(d, dump("files-" + recipe, recipe + ".hex", 2, "hex"))
 
 
+NORMED = "4C3-BN-+(4C3-BN-4C3-BN|)-+(8C3s2-BN|8C1s2-BN)-GAP-10"
+
+
+def test_norms():
+    for recipe, extra in (("fp32-bn", []), ("int8-l1bn", []), ("wage-bn", []), ("banner2018", []), ("wage-bn", ["-s", "norm.kind=none"]),
+                          ("int8-l1bn", ["-s", "preact.group=channel"]), ("int8-l1bn", ["-s", "norm.kind=range", "-s", "sum.q=fixed16@max/stochastic"])):
+        name = "-".join([recipe, *extra[1::2]])
+        train(name, recipe, "--net", NORMED, "--batch", 16, "--epochs", 1, "--max-steps", 3, *extra)
+        d = dump(name, name + ".npy", 2)
+        check_files(d)
+        check_hex(d, dump(name, name + ".hex", 2, "hex"))
+        if "norm1.back.multiplier" not in d or "preact.group=channel" in extra:
+            continue
+        back = d["norm1.back"].astype(object) * d["norm1.back.multiplier"] * [2 ** int(e - d["norm1.back.exponent"].min()) for e in d["norm1.back.exponent"]]
+        alone = d.exponent("fork1.fork") if "fork1.fork" in d else None
+        check(f"{name}: a norm's error has channels", back.shape == d.shape("conv1.error.quantised") and alone is not None)
+        two = d["norm3.norm"].astype(object) * 2 ** 40, d["add3.add"].astype(object)
+        check(f"{name}: the addition is of a norm's output", two[0].shape == two[1].shape and d.rows["norm3.norm"]["exponent"] == "-16")
+        check(f"{name}: the rectifier behind the addition", same(np.maximum(d["add3.sum" if "add3.sum" in d else "add3.add"], 0), d["add3.relu"]))
+        seen = {(row["layer"], row["site"]) for row in rows(os.path.join(d.path, "sites.csv"))}
+        check(f"{name}: sites of norms", {("norm1", "preact"), ("gamma1", "norm.gamma"), ("beta6", "norm.beta.store")} <= seen or recipe != "int8-l1bn")
+
+
 def test_widths():
     """Numbers that an accumulator, the logits' format or a loss scale say nothing of: they fit the bits of their lines too."""
     def both(name, step):
@@ -367,11 +390,32 @@ def test_weights():
             layer, what = name.split(".")
             file = f"{layer}.store.before" + (".bias" if what == "bias" else "")
             check(f"{recipe}: {name} as {kind.__name__}", np.array_equal(d[file], v.astype(kind).astype(np.float32)))
+    net = {"conv1.weights": (3, 3, 1, 4), "norm1.gamma": (4,), "norm1.beta": (4,), "fc2.weights": (256, 10)}
+    arrays = {n: rng.uniform(0.5, 1.5, shape).astype(np.float32) for n, shape in net.items()}
+    running = {"norm1.running.mean": rng.normal(size=4), "norm1.running.scale": rng.uniform(1, 2, 4)}
+    np.savez("norm.npz", **arrays)
+    np.savez("running.npz", **arrays, **running)
+    normed = ["--net", "4C3-BN-MP2-10", "--batch", 16, "--epochs", 1, "--max-steps", 2]
+    for recipe in ("fp32-bn", "int8-l1bn"):
+        d = first_weights("norm.npz", recipe, normed, "norm-" + recipe)
+        given = {p: arrays[f"norm1.{p[:-1]}"] for p in ("gamma1", "beta1")}
+        scale = 1.0 if recipe == "fp32-bn" else 2.0 ** 24
+        check(f"{recipe}: gamma and beta as given", all(np.array_equal(d[f"{p}.store.before"], np.rint(v * scale) if scale > 1 else v) for p, v in given.items()))
+        check(f"{recipe}: running statistics begin anew", "norm1.running.mean.before" not in d and "norm1.running.mean" in d)
+        check_files(d)
+        d2 = first_weights(f"norm-{recipe}-dump", recipe, normed, "norm-again-" + recipe)
+        kept = [f"{p}.store" for p in ("conv1", "gamma1", "beta1", "fc2")]
+        check(f"{recipe}: norms of a dump go on", all(same(d2[n + ".before"], d[n + ".after"]) for n in kept))
+        check(f"{recipe}: and their running statistics", all(same(d2[f"norm1.running.{n}.before"], d[f"norm1.running.{n}"]) for n in ("mean", "scale")) and
+              d2.rows["norm1.running.mean.before"]["exponent"] == d.rows["norm1.running.mean"]["exponent"])
+    d = first_weights("running.npz", "fp32-bn", normed, "norm-running")
+    check("running statistics as given", all(np.array_equal(d[n + ".before"], v.astype(np.float32)) for n, v in running.items()))
     d2 = first_weights("bias-fp32-dump", "fp32", small, "bias-again")
     check("biases of a dump go on too", np.array_equal(d2["fc2.store.before.bias"], Dump("bias-fp32-dump")["fc2.store.after.bias"]))
 
 
 test_files()
+test_norms()
 test_widths()
 test_golden()
 test_starts()

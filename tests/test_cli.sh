@@ -424,6 +424,19 @@ test_explain() {
     fx explain wage --diff --threads 1 --cpu scalar; good "explain --diff of what changes no result"
     check "sees none" grep -qx 'no difference' out
     fx explain wage --diff --data digits --net lenet; bad 2 "explain of a net that does not fit"
+    local net='4C3-BN-+(4C3-BN|)-GAP-10' line
+    fx explain int8-l1bn --data digits --net "$net" --batch 16; good "explain of norms"
+    for line in 'norm1 norm = l1 of conv1, 4 channels of 1024 elements, in integers' 'norm1 preact = fixed16f15@max' 'norm1 preact-error = fixed8f7@max/stochastic' \
+        'gamma1 norm.gamma = fixed16f15@max' 'gamma1 norm.gamma.gradient = fixed32f16/stochastic' 'beta1 norm.beta.store = fixed32f24/stochastic' \
+        'gamma1 update = integer, no weight decay' 'add2 operand 1 = norm2, exact, int32' 'add2 operand 2 = norm1' 'add2 add = in int64, to int64' \
+        'add2 sum = none' 'add2 GAP = mean of 8x8 positions, exact' 'fork1 readers = conv2 add2' 'fork1 sum.error = none'; do
+        check "says $line" grep -qF -- "$line" out
+    done
+    fx explain fp32-bn --data digits --net "$net" --batch 16 -s norm.kind=range -s norm.const=paper; good "explain of norms in floats"
+    check "says why" grep -qF 'norm1 norm = range of conv1, 4 channels of 1024 elements, in float32 (preact is no signed fixed grid' out
+    check "says the constant" grep -qF 'norm1 range = 16 chunks, constant paper = 0.346' out # 1 / sqrt(2 ln 64)
+    fx explain fp32-bn --data digits --net "$net" --diff -s norm.kind=l1; good "explain --diff of a norm's kind"
+    check "changes both norms" [ "$(grep -c '^[-+] ' out)" = 4 ]
     fx formats; good "formats"
     for word in fixedW ufixedW binary ternary const:E alpha shift-unit max nearest-even nearest-away toward-zero floor ceil odd \
         stochastic sr-eps add-constant pseudo saturate wrap; do
