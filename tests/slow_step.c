@@ -53,8 +53,8 @@ static void convolve(const SlowStep *s, const SlowNode *l, Term *f, int64_t *out
                             continue;
                         for (int ci = 0; ci < l->ic; ci++)
                             for (int co = 0; co < l->oc; co++)
-                                f(out, a, b, (size_t)(((n * l->oh + oh) * l->ow + ow) * l->oc + co), (size_t)(((n * l->ih + h) * l->iw + w) * l->ic + ci),
-                                  (size_t)(((kh * l->kernel + kw) * l->ic + ci) * l->oc + co));
+                                f(out, a, b, (size_t)(((n * l->oh + oh) * l->ow + ow) * l->oc + co),
+                                  (size_t)(((n * l->ih + h) * l->iw + w) * l->ic + ci), (size_t)(((kh * l->kernel + kw) * l->ic + ci) * l->oc + co));
                     }
 }
 

@@ -89,7 +89,8 @@ static uint64_t element(const SlowStep *s, FxSite site, size_t i, size_t n) {
     return i + (s->evaluation && of_images ? s->first_image * (n / (size_t)s->images) : 0);
 }
 
-static int64_t code_of(const SlowStep *s, const SlowGrid *grid, const SlowLaw *law, const SlowNode *node, FxSite site, Wide v, int shift, uint64_t word) {
+static int64_t code_of(const SlowStep *s, const SlowGrid *grid, const SlowLaw *law, const SlowNode *node, FxSite site, Wide v, int shift,
+                       uint64_t word) {
     const FxRng rng = {s->seed, (uint32_t)node->id * 256 + (uint32_t)site + (s->evaluation ? UINT32_C(1) << 31 : 0), (uint32_t)s->step};
     const uint32_t R = law->bits ? fx_rng_word(rng, word) >> (32 - law->bits) : 0;
     bool outside;

@@ -100,8 +100,8 @@ static void pair_open(Pair *p, const Case *c, int threads) {
     net_open(&p->f, &setup);
     snprintf(p->c.label, sizeof p->c.label, "%s, %s, %s", c->recipe, c->net, c->overrides[0] ? c->overrides[0] : "as it is");
     const bool steps = p->f.config.update.lsb;
-    p->twin = (SlowStep){.config = &p->f.config, .notation = c->net, .h = p->data.height, .w = p->data.width, .channels = p->data.channels, .batch = BATCH,
-                         .softmax = !steps, .seed = 3, .told = told, .user = &p->c,
+    p->twin = (SlowStep){.config = &p->f.config, .notation = c->net, .h = p->data.height, .w = p->data.width, .channels = p->data.channels,
+                         .batch = BATCH, .softmax = !steps, .seed = 3, .told = told, .user = &p->c,
                          .rate = slow_scalar(c->rate_up, (steps ? 1 : BATCH) * c->rate_down),
                          .momentum = c->halves ? slow_scalar(1, 2) : slow_scalar(9, 10), .decay = slow_scalar(BATCH, c->halves ? 1024 : 10000)};
     slow_step_open(&p->twin);
@@ -159,8 +159,8 @@ static void evaluate(Pair *p) {
     for (int first = 0; first < IMAGES; first += BATCH) { // the last batch is short
         const int images = IMAGES - first < BATCH ? IMAGES - first : BATCH;
         FxTotals totals = {0};
-        FxStep step = {.net = &p->f.net, .config = &p->f.config, .step = p->f.step, .images = images, .evaluation = true, .first_image = (uint64_t)first,
-                       .totals = &totals, .trace = &trace};
+        FxStep step = {.net = &p->f.net, .config = &p->f.config, .step = p->f.step, .images = images, .evaluation = true,
+                       .first_image = (uint64_t)first, .totals = &totals, .trace = &trace};
         fx_feed_images(&p->f.net, &p->data.test, (size_t)first, images);
         fx_step_evaluate(&step);
         slow_step_evaluate(&p->twin, p->f.net.batch_pixels, images, (uint64_t)first);
@@ -207,10 +207,10 @@ static const Case cases[] = {
     L1BN(BLOCK, "sum.q=fixed8@max/stochastic", "preact-error.q=fixed16@max"),
     L1BN(DEEP, "norm.reciprocal=lut6", "preact.q=fixed8@max"),
     L1BN(BLOCK, "norm.reciprocal=lut4+n", "norm.average=2:old", "norm.backward=detach"),
-    {"int8-l1bn", DEEP, {"update.nesterov=yes", "preact.rounding=stochastic", "momentum.q=fixed32f16/stochastic", "update.rate=1/8", "update.momentum=1/2",
-                         "update.weight-decay=1/1024"}, 1, 8, true},
+    {"int8-l1bn", DEEP, {"update.nesterov=yes", "preact.rounding=stochastic", "momentum.q=fixed32f16/stochastic", "update.rate=1/8",
+                         "update.momentum=1/2", "update.weight-decay=1/1024"}, 1, 8, true},
     L1BN(DEEP, "norm.floor=2048", "norm.dead=keep", "norm.fraction=9"),
-    L1BN(DEEP, "norm.floor=4096", "norm.division=hardware", "norm.profile=int32"),
+    L1BN(DEEP, "norm.floor=4096", "preact.q=fixed16@max.channel", "norm.division=hardware", "norm.profile=int32"),
     {"wage-bn", PLAIN, {LAST_SHORT}, 8, 1, false},
     {"wage-bn", BLOCK, {NULL}, 8, 1, false},
     {"wage-bn", DEEP, {"update.rate=3", LAST_SHORT}, 3, 1, false},
