@@ -51,7 +51,7 @@ static void require_again(FxRecipe *recipe, const FxConfig *config, const FxNet 
     fx_recipe_free(&second);
 }
 
-static void try_net(FxNet *net, const FxConfig *config) {
+static void try_net(FxNet *net, FxConfig *config) {
     FxError err = {.text = ""};
     if (config->batch > 64) return;
     if (fx_net_plan(net, config, 1, 0, &err))
@@ -63,7 +63,8 @@ static void try_net(FxNet *net, const FxConfig *config) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const nets[] = {"10", "2C3-MP3s2-2C3-4FC-10", "MP2-3FC-R-10SSE"};
+    static const char *const nets[] = {"10", "2C3-MP3s2-2C3-4FC-10", "MP2-3FC-R-10SSE", "2C3-BN-+(2C3-RBN-2C3-BN|)-GAP-10",
+                                       "2C3-+(3C3s2-L1BN|MP2-3C1)-SBN-DO50-10"};
     const FxDataset set = {.height = 8, .width = 8, .channels = 1, .classes = 10, .train = {.count = 1437}};
     FxRecipe recipe;
     FxConfig config;
@@ -94,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         failed = *p == '!' ? fx_recipe_override(&recipe, p + 1, "-s", &err) : 0;
     }
     if (!failed)
-        failed = fx_net_build(&net, nets[data[0] % 3], &set, (int)fx_recipe_number(&recipe, "run.batch"), "sse", &err);
+        failed = fx_net_build(&net, nets[data[0] % (sizeof nets / sizeof nets[0])], &set, (int)fx_recipe_number(&recipe, "run.batch"), "sse", &err);
     else
         memset(&net, 0, sizeof net);
     if (failed || resolve(&config, &recipe, &net, &err)) {

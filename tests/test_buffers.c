@@ -146,31 +146,6 @@ static void expect_apart(const FxMemory *memory, const char *what) {
     }
 }
 
-static void buffers_that_live_together_never_overlap(void **state) {
-    (void)state;
-    enum { MOST = 400 };
-    void *pointers[MOST];
-    uint32_t word = 1;
-    for (int round = 0; round < 200; round++) {
-        FxMemory memory = {0};
-        FxError err;
-        size_t all = 0;
-        const int count = round < 4 ? round : 2 * round;
-        for (int i = 0; i < count; i++) {
-            word = word * 1664525 + 1013904223;
-            int birth = (int)(word >> 16) % 50, death = birth + (int)(word >> 8) % (round % 2 ? 5 : 50);
-            bool eternal = word >> 29 == 0;
-            size_t size = (word >> 5) % (round % 3 ? 5000 : 200);
-            assert_int_equal(fx_memory_plan(&memory, &pointers[i], size, eternal ? 0 : birth, eternal ? FX_FOREVER : death, &err), 0);
-            all += (size + 63) / 64 * 64;
-        }
-        assert_int_equal(fx_memory_commit(&memory, &err), 0);
-        expect_apart(&memory, "random buffers");
-        assert_true(memory.size <= all && (count < 50 || memory.size < all));
-        fx_memory_free(&memory);
-    }
-}
-
 // Sizes of buffers planned by full scans of all that were placed before, the larger first.
 static void plans_of_nets_are_no_larger_than_they_were(void **state) {
     (void)state;
@@ -192,7 +167,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffers_that_share_bytes_are_never_needed_at_the_same_time),
         cmocka_unit_test(buffers_of_copies_are_not_needed_by_others_either),
-        cmocka_unit_test(buffers_that_live_together_never_overlap),
         cmocka_unit_test(plans_of_nets_are_no_larger_than_they_were),
     };
     return cmocka_run_group_tests_name("buffers", tests, NULL, NULL);
