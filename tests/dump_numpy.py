@@ -88,22 +88,36 @@ NORMED = "4C3-BN-+(4C3-BN-4C3-BN|)-+(8C3s2-BN|8C1s2-BN)-GAP-10"
 
 def test_norms():
     for recipe, extra in (("fp32-bn", []), ("int8-l1bn", []), ("wage-bn", []), ("banner2018", []), ("wage-bn", ["-s", "norm.kind=none"]),
-                          ("int8-l1bn", ["-s", "preact.group=channel"]), ("int8-l1bn", ["-s", "norm.kind=range", "-s", "sum.q=fixed16@max/stochastic"])):
+                          ("int8-l1bn", ["-s", "preact.q=fixed16@max.channel"]), ("int8-l1bn", ["-s", "norm.kind=range", "-s", "sum.q=fixed16@max/stochastic"])):
         name = "-".join([recipe, *extra[1::2]])
         train(name, recipe, "--net", NORMED, "--batch", 16, "--epochs", 1, "--max-steps", 3, *extra)
         d = dump(name, name + ".npy", 2)
         check_files(d)
         check_hex(d, dump(name, name + ".hex", 2, "hex"))
-        if "norm1.back.multiplier" not in d or "preact.group=channel" in extra:
+        if "norm1.channel.G" not in d:
             continue
-        back = d["norm1.back"].astype(object) * d["norm1.back.multiplier"] * [2 ** int(e - d["norm1.back.exponent"].min()) for e in d["norm1.back.exponent"]]
-        alone = d.exponent("fork1.fork") if "fork1.fork" in d else None
-        check(f"{name}: a norm's error has channels", back.shape == d.shape("conv1.error.quantised") and alone is not None)
-        two = d["norm3.norm"].astype(object) * 2 ** 40, d["add3.add"].astype(object)
-        check(f"{name}: the addition is of a norm's output", two[0].shape == two[1].shape and d.rows["norm3.norm"]["exponent"] == "-16")
-        check(f"{name}: the rectifier behind the addition", same(np.maximum(d["add3.sum" if "add3.sum" in d else "add3.add"], 0), d["add3.relu"]))
+        per_channel = not d.rows["norm1.preact"]["exponent"]
+        check(f"{name}: exponents of the norm's input", per_channel == ("channel" in name) == ("norm1.preact.exponent" in d))
+        # 16-bit input, no fraction: T = (X - M) G + beta, each rounded halves up to 2^-16
+        scaled = halves_up((d["norm1.preact"].astype(np.int64) - d["norm1.channel.mean"]) * d["norm1.channel.G"].astype(np.int64),
+                           -16 - d["norm1.channel.G.exponent"].astype(np.int64))
+        beta = halves_up(d["beta1.norm.beta"].astype(np.int64), -16 - d.exponent("beta1.norm.beta"))
+        check(f"{name}: a norm from its channels' numbers", same(scaled + beta, d["norm1.norm"]) and d.exponent("norm1.norm") == -16)
+        values = [d[n].astype(object) * 2 ** (d.exponent(n) - d.exponent("add3.add")) for n in ("norm3.norm", "norm1.relu", "add3.add")]
+        check(f"{name}: the addition is that of norm3 and the rectifier", np.array_equal(values[0] + values[1], values[2]))
+        check(f"{name}: the rectifier behind it", same(np.maximum(d["add3.sum" if "add3.sum" in d else "add3.add"], 0), d["add3.relu"]))
+        errors = [d[n].astype(object) * 2 ** (d.exponent(n) - d.exponent("fork1.fork")) for n in ("conv2.sum.error", "add3.preact-error", "fork1.fork")]
+        check(f"{name}: errors meet at the fork", np.array_equal(errors[0] + errors[1], errors[2]))
         seen = {(row["layer"], row["site"]) for row in rows(os.path.join(d.path, "sites.csv"))}
-        check(f"{name}: sites of norms", {("norm1", "preact"), ("gamma1", "norm.gamma"), ("beta6", "norm.beta.store")} <= seen or recipe != "int8-l1bn")
+        check(f"{name}: sites of norms", {("norm1", "preact"), ("add3", "preact-error"), ("gamma1", "norm.gamma"), ("beta5", "norm.beta.store")} <= seen)
+        check(f"{name}: the kind in step.csv", d.step["norm1.kind"] == ("range" if "range" in name else "l1") and d.step["norm1.numbers"] == "integers")
+
+
+def halves_up(v, shift):
+    """v / 2^shift, floor(x + 1/2); shift: one, or one a channel."""
+    shift = np.broadcast_to(shift, v.shape)
+    right, left = np.maximum(shift, 1), np.maximum(-shift, 0)
+    return np.where(shift > 0, (v + (1 << (right - 1))) >> right, v << left)
 
 
 def test_widths():
@@ -390,7 +404,7 @@ def test_weights():
             layer, what = name.split(".")
             file = f"{layer}.store.before" + (".bias" if what == "bias" else "")
             check(f"{recipe}: {name} as {kind.__name__}", np.array_equal(d[file], v.astype(kind).astype(np.float32)))
-    net = {"conv1.weights": (3, 3, 1, 4), "norm1.gamma": (4,), "norm1.beta": (4,), "fc2.weights": (256, 10)}
+    net = {"conv1.weights": (3, 3, 1, 4), "norm1.gamma": (4,), "norm1.beta": (4,), "fc2.weights": (64, 10)}
     arrays = {n: rng.uniform(0.5, 1.5, shape).astype(np.float32) for n, shape in net.items()}
     running = {"norm1.running.mean": rng.normal(size=4), "norm1.running.scale": rng.uniform(1, 2, 4)}
     np.savez("norm.npz", **arrays)

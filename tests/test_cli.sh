@@ -427,7 +427,7 @@ test_explain() {
     local net='4C3-BN-+(4C3-BN|)-GAP-10' line
     fx explain int8-l1bn --data digits --net "$net" --batch 16; good "explain of norms"
     for line in 'norm1 norm = l1 of conv1, 4 channels of 1024 elements, in integers' 'norm1 preact = fixed16f15@max' 'norm1 preact-error = fixed8f7@max/stochastic' \
-        'gamma1 norm.gamma = fixed16f15@max' 'gamma1 norm.gamma.gradient = fixed32f16/stochastic' 'beta1 norm.beta.store = fixed32f24/stochastic' \
+        'gamma1 norm.gamma = fixed16f15@max' 'gamma1 norm.gamma.gradient = fixed32f16@const:0/stochastic' 'beta1 norm.beta.store = fixed32f24@const:0/stochastic' \
         'gamma1 update = integer, no weight decay' 'add2 operand 1 = norm2, exact, int32' 'add2 operand 2 = norm1' 'add2 add = in int64, to int64' \
         'add2 sum = none' 'add2 GAP = mean of 8x8 positions, exact' 'fork1 readers = conv2 add2' 'fork1 sum.error = none'; do
         check "says $line" grep -qF -- "$line" out
