@@ -1,5 +1,7 @@
 #include "sim/cast.h"
 
+#include "sim/values_f32.h"
+
 #include "sim/tensor_cast.h"
 
 #include <string.h>
@@ -96,6 +98,31 @@ static bool of_activations(FxSite site) {
     return site == FX_SITE_ACTIVATION_GRAD || is_error(site) || site == FX_SITE_PREACT_ERROR || site == FX_SITE_SUM_ERROR;
 }
 
+typedef struct PlainContext {
+    const FxTensor *x, *y;
+} PlainContext;
+
+static void plain_range(void *context, size_t first, size_t n, FxStats *stats) {
+    const PlainContext *c = context;
+    uint64_t zeros = fx_values_f32(fx_tensor_at(c->y, first), c->x, first, n);
+    stats->n += n;
+    stats->zeros_in += zeros;
+    stats->zeros_out += zeros;
+}
+
+// A site that is `none` makes integers floats, which rounds where float32 does, as the quantiser fp32 would.
+static bool is_plain(const FxSiteConfig *site, const FxSource *source, const FxTensor *y) {
+    const FxTensor *x = source->x;
+    return !site->on && y->type == FX_FLOAT32 && !fx_type_is_float(x->type) && !source->units && !source->pass && x->exponent >= -100 && x->exponent <= 60;
+}
+
+static void make_plain(const FxWork *work, const FxTensor *x, FxTensor *y, FxStats *stats) {
+    PlainContext c = {x, y};
+    fx_work_ranges(work, x->count, plain_range, &c, stats);
+    fx_stats_max(stats, fx_work_max_abs(work, x, &(int){0}), x->exponent);
+    y->exponent = 0;
+}
+
 void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *source, FxTensor *y) {
     const FxLayerConfig *config = &fx_step_phase(s)->layers[node->id - 1];
     const FxQuantiser *q = &config->site[site].q;
@@ -116,7 +143,11 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     if (fx_scale_is_mx(&q->scale))
         set_axis(&cast, node, site, y->count, (size_t)s->images);
     FxStats stats = {0};
-    FxScaleChoice choice = fx_tensor_cast(&cast, &s->net->work, source->x, source->pass, y, &stats);
+    FxScaleChoice choice = {0};
+    if (is_plain(&config->site[site], source, y))
+        make_plain(&s->net->work, source->x, y, &stats);
+    else
+        choice = fx_tensor_cast(&cast, &s->net->work, source->x, source->pass, y, &stats);
     if (s->evaluation)
         return;
     fx_note_choice(state, &q->scale, choice, stats.max_abs == 0);

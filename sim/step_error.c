@@ -108,4 +108,7 @@ void fx_step_map_back(const FxStep *s, FxNode *node) {
     below = fx_step_images(&input->e_grad, node->layer.in, s->images);
     copy_back(s, node, &copy, &below);
     input->e_grad.exponent = below.exponent;
+    FxNode *owner = &s->net->nodes[node->owner];
+    for (int c = 0; owner->dw_exponents && c < owner->layer.out.c; c++) // of error.grad, so far
+        owner->dw_exponents[c] += below.exponent - copy.exponent;
 }

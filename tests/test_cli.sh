@@ -272,9 +272,9 @@ test_full() {
 
     mkdir -p disk small
     # shellcheck disable=SC2016  # for that shell
-    if has unshare && unshare -rm bash -c 'mount -t tmpfs -o size=80k none disk' 2>/dev/null; then
+    if has unshare && unshare -rm bash -c 'mount -t tmpfs -o size=100k none disk' 2>/dev/null; then
         code=0
-        unshare -rm bash -c 'mount -t tmpfs -o size=80k none disk; code=0; "$@" --out disk/run >out 2>err || code=$?
+        unshare -rm bash -c 'mount -t tmpfs -o size=100k none disk; code=0; "$@" --out disk/run >out 2>err || code=$?
             cp -r disk/run small/; exit $code' bash "$fxsim" train "${big[@]}" || code=$?
         bad 1 "a full disk" disk/run
         check "the rows written are there" cmp -s <(head -n 2 big/log.csv | cut -d , -f 2-22) <(head -n 2 small/run/log.csv | cut -d , -f 2-22)
