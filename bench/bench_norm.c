@@ -1,5 +1,6 @@
 // Speed of the integer norms on a tensor of 128 x 32 x 32 x 16, as a share of the copy bandwidth measured in turn with
-// every row: forward counts x and y once, backward x, gy and t. Figures are the best of many, since a call has only a few
+// every row: forward counts x and y once, backward x, gy and t, backward with its rounding by stochastic:32 to int8 x, gy
+// and the codes, but not the t between them. Figures are the best of many, since a call has only a few
 // milliseconds and a busy machine makes them longer by any amount; results are checked against the scalar loops on one
 // thread before they are timed.
 // usage: bench_norm [--cpu LEVEL]
@@ -7,6 +8,7 @@
 #include "bench/shapes.h"
 #include "formats/cpu.h"
 #include "layers/norm.h"
+#include "sim/tensor_cast.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,9 @@ typedef struct Bench {
     FxTensor x, gy, gamma, beta, y, t;
     FxNormChannel channels[CHANNELS];
     FxWork work;
+    FxQuantiser rounding;
+    FxTensor codes; // t rounded
+    FxStats stats;
 } Bench;
 
 static void *filled(size_t bytes) {
@@ -49,26 +54,44 @@ static void backward(Bench *b) {
     fx_norm_backward(&b->rule, b->constant, &b->x, NULL, &b->gy, NULL, b->channels, CHANNELS, &b->t, &b->work);
 }
 
+// As a step does it: t with its channels' units, rounded to a tensor of 8 bits at one scale.
+static void rounded(Bench *b) {
+    FxCast casts[CHANNELS];
+    int32_t multiplier[CHANNELS], exponent[CHANNELS];
+    backward(b);
+    for (int c = 0; c < CHANNELS; c++) {
+        multiplier[c] = b->channels[c].multiplier;
+        exponent[c] = b->channels[c].exponent;
+    }
+    const FxUnits units = {multiplier, exponent};
+    const FxTensorCast cast = {.q = &b->rounding, .random = {fx_random_source(0), 32, {1, 2, 3}}, .samples = 128, .channels = CHANNELS,
+                               .casts = casts, .units = &units};
+    b->stats = (FxStats){0};
+    fx_tensor_cast(&cast, &b->work, &b->t, NULL, &b->codes, &b->stats);
+}
+
 // The same bytes as the scalar loops on one thread.
 static void check(Bench *b, const char *what) {
     const FxWork work = b->work;
     const size_t bytes = COUNT * sizeof(int32_t);
-    void *y = fx_bench_allocate(bytes), *t = fx_bench_allocate(bytes);
+    void *y = fx_bench_allocate(bytes), *t = fx_bench_allocate(bytes), *codes = fx_bench_allocate(COUNT);
     b->work.cpu = FX_CPU_SCALAR;
     b->work.threads = 1;
     forward(b);
-    backward(b);
+    rounded(b);
     memcpy(y, b->y.data, bytes);
     memcpy(t, b->t.data, bytes);
+    memcpy(codes, b->codes.data, COUNT);
     b->work = work;
     forward(b);
-    backward(b);
-    if (memcmp(y, b->y.data, bytes) || memcmp(t, b->t.data, bytes)) {
+    rounded(b);
+    if (memcmp(y, b->y.data, bytes) || memcmp(t, b->t.data, bytes) || memcmp(codes, b->codes.data, COUNT)) {
         fprintf(stderr, "bench_norm: %s: other bytes than the scalar loops\n", what);
         exit(1);
     }
     free(y);
     free(t);
+    free(codes);
 }
 
 // Bytes read and written a second, each thread copying its part.
@@ -107,6 +130,8 @@ static void time_kind(Bench *b, FxNormKind kind, char *to, const char *from) {
         time_row(b, name, forward, COUNT * (bits / 8 + 4.0), to, from);
         snprintf(name, sizeof name, "%s int%d backward of int%d", kinds[kind], bits, gy_bits);
         time_row(b, name, backward, COUNT * (bits / 8 + gy_bits / 8 + 4.0), to, from);
+        snprintf(name, sizeof name, "%s int%d of int%d, rounded", kinds[kind], bits, gy_bits);
+        time_row(b, name, rounded, COUNT * (bits / 8 + gy_bits / 8 + 1.0), to, from);
     }
     free(b->work.scratch);
 }
@@ -125,6 +150,12 @@ int main(int argc, char **argv) {
     b.beta = (FxTensor){beta, FX_INT16, CHANNELS, -13};
     b.y = (FxTensor){filled(COUNT * 4), FX_INT32, COUNT, FX_NORM_EXPONENT};
     b.t = (FxTensor){filled(COUNT * 4), FX_INT32, COUNT, 0};
+    b.codes = (FxTensor){filled(COUNT), FX_INT8, COUNT, 0};
+    FxError err;
+    if (fx_quantiser_parse(&b.rounding, "fixed8@max/stochastic:32", &err)) {
+        fprintf(stderr, "bench_norm: %s\n", err.text);
+        return 1;
+    }
     b.work.cpu = cpu;
     char *to = filled(COPY_BYTES), *from = filled(COPY_BYTES);
     printf("%s, %d x %d\n%-28s %7s %9s %10s %10s %10s\n", fx_cpu_name(cpu), ROWS, CHANNELS, "norm", "threads", "ms", "GB/s", "copy GB/s", "of copy");
@@ -141,6 +172,7 @@ int main(int argc, char **argv) {
     }
     free(b.y.data);
     free(b.t.data);
+    free(b.codes.data);
     free(to);
     free(from);
     return 0;

@@ -1,6 +1,6 @@
 // Whole training steps: images/s, multiply-adds/s and their share of the machine's VNNI peak measured in the same run;
 // how time grows with threads, batch and width; peak memory of VGG7 at batch 128 with a data set of CIFAR-10's size.
-// usage: bench_step [quick]
+// usage: bench_step [quick | recipes | norms]
 #include "bench/peak.h"
 #include "sim/input.h"
 #include "sim/run.h"
@@ -125,41 +125,58 @@ static void time_pair(const FxDataset *data, const char *recipe, const char *not
         time_case(data, &c, peaks[c.threads], crc);
 }
 
-// Images a second of every recipe on LeNet, and its share of fp32's.
-static void time_recipes(const FxDataset *data) {
-    printf("%-20s %12s %12s %12s %12s\n", "recipe, lenet", "1 thread", "of fp32", "2 threads", "of fp32");
-    double fp32[3] = {0};
-    const char *name = "fp32"; // first: the others are its share
-    for (int i = -1; i < 0 || fx_recipe_name(i); i++) {
-        name = i < 0 ? "fp32" : fx_recipe_name(i);
-        if (i >= 0 && !strcmp(name, "fp32"))
-            continue;
-        uint32_t crc[3];
-        printf("%-20s", name);
-        for (int threads = 1; threads <= 2; threads++) {
-            FxRun run;
-            double seconds[SAMPLES];
-            Case c = {name, "lenet", 128, threads};
-            prepare(&run, data, &c);
-            for (int k = 0; k < CHECKED_STEPS; k++)
-                fx_run_step(&run);
-            crc[threads] = fx_run_weights_crc32(&run);
-            if (crc[threads] != crc[1]) {
-                fprintf(stderr, "bench_step: %s: other weights than on one thread\n", name);
-                exit(1);
-            }
-            for (int s = 0; s < SAMPLES; s++) {
-                double start = fx_bench_now();
-                fx_run_step(&run);
-                seconds[s] = fx_bench_now() - start;
-            }
-            double rate = c.batch / fx_bench_median(seconds, SAMPLES);
-            fp32[threads] = i < 0 ? rate : fp32[threads];
-            printf(" %12.0f %10.0f %%", rate, 100 * rate / fp32[threads]);
-            fflush(stdout);
-            release(&run);
+// Images a second of one recipe on one and two threads, and its share of the first row's, which `first` keeps.
+static void time_recipe(const FxDataset *data, const char *name, const char *notation, int batch, double first[3]) {
+    uint32_t crc[3];
+    printf("%-20s", name);
+    for (int threads = 1; threads <= 2; threads++) {
+        FxRun run;
+        double seconds[SAMPLES];
+        Case c = {name, notation, batch, threads};
+        prepare(&run, data, &c);
+        for (int k = 0; k < CHECKED_STEPS; k++)
+            fx_run_step(&run);
+        crc[threads] = fx_run_weights_crc32(&run);
+        if (crc[threads] != crc[1]) {
+            fprintf(stderr, "bench_step: %s: other weights than on one thread\n", name);
+            exit(1);
         }
-        printf("\n");
+        for (int s = 0; s < SAMPLES; s++) {
+            double start = fx_bench_now();
+            fx_run_step(&run);
+            seconds[s] = fx_bench_now() - start;
+        }
+        double rate = c.batch / fx_bench_median(seconds, SAMPLES);
+        first[threads] = first[threads] > 0 ? first[threads] : rate;
+        printf(" %12.0f %10.0f %%", rate, 100 * rate / first[threads]);
+        fflush(stdout);
+        release(&run);
+    }
+    printf("\n");
+}
+
+static void print_head(const char *what, const char *first) {
+    printf("%-20s %12s %4s%8s %12s %4s%8s\n", what, "1 thread", "of ", first, "2 threads", "of ", first);
+}
+
+// Every recipe on LeNet.
+static void time_recipes(const FxDataset *data) {
+    double fp32[3] = {0};
+    print_head("recipe, lenet", "fp32");
+    time_recipe(data, "fp32", "lenet", 128, fp32);
+    for (int i = 0; fx_recipe_name(i); i++)
+        if (strcmp(fx_recipe_name(i), "fp32"))
+            time_recipe(data, fx_recipe_name(i), "lenet", 128, fp32);
+}
+
+// The recipes with norms on a residual net, and on LeNet with norms.
+static void time_norms(const FxDataset *small, const FxDataset *large) {
+    static const char *const recipes[] = {"fp32-bn", "int8-l1bn", "banner2018", "ui8", "wage-bn"};
+    for (int net = 0; net < 2; net++) {
+        double fp32[3] = {0};
+        print_head(net ? "recipe, lenet-bn" : "recipe, resnet20", "fp32-bn");
+        for (size_t i = 0; i < sizeof recipes / sizeof recipes[0]; i++)
+            time_recipe(net ? small : large, recipes[i], net ? "lenet-bn" : "resnet20", 128, fp32);
     }
 }
 
@@ -168,6 +185,13 @@ int main(int argc, char **argv) {
         FxDataset images = synthetic(28, 28, 1, 2048, 16);
         time_recipes(&images);
         fx_dataset_free(&images);
+        return 0;
+    }
+    if (argc > 1 && !strcmp(argv[1], "norms")) {
+        FxDataset small = synthetic(28, 28, 1, 2048, 16), large = synthetic(32, 32, 3, 2048, 16);
+        time_norms(&small, &large);
+        fx_dataset_free(&small);
+        fx_dataset_free(&large);
         return 0;
     }
     bool quick = argc > 1 && !strcmp(argv[1], "quick");
