@@ -160,37 +160,6 @@ static void map_all(const Plan *p, FxNormMap map, float *out, const float *x, co
     fx_work_tasks(work, p->n, FX_TASK / p->c + 1, map_rows, &context, NULL);
 }
 
-static double log_of(size_t v) {
-    return fx_log((double)v);
-}
-
-// 1 / d2, d2 the expected range of c unit normals, times 2^16.
-static double exact_d2(size_t c) {
-    static const struct { size_t c; double k; } table[] = {
-        {8, 23018}, {16, 18555}, {32, 15832}, {49, 14621}, {64, 13981}, {98, 13105}, {128, 12629}, {196, 11962}, {256, 11592},
-        {392, 11063}, {512, 10765}, {1024, 10088}, {2048, 9521}, {4096, 9037}, {8192, 8618}, {16384, 8251}, {65536, 7636}};
-    enum { LAST = sizeof table / sizeof table[0] - 1 };
-    if (c <= table[0].c)
-        return table[0].k;
-    if (c >= table[LAST].c)
-        return table[LAST].k;
-    size_t i = 0;
-    while (c > table[i + 1].c)
-        i++;
-    double part = (log_of(c) - log_of(table[i].c)) / (log_of(table[i + 1].c) - log_of(table[i].c));
-    return table[i].k + part * (table[i + 1].k - table[i].k);
-}
-
-float fx_norm_range_constant_f32(FxNormConstant constant, size_t nominal, int chunks) {
-    size_t c = nominal / (size_t)chunks;
-    assert(chunks > 0 && c >= 2);
-    if (constant == FX_NORM_EXACT_D2)
-        return (float)(exact_d2(c) / 65536);
-    double gaussian = 1 / sqrt(2 * fx_log((double)c));
-    double code = 0.5 * 0.35 * (1 + sqrt(3.14159265358979324 * 1.38629436111989062)); // pi, ln 4
-    return (float)(constant == FX_NORM_CODE ? code * gaussian : gaussian);
-}
-
 void fx_norm_mean_f32(const FxTensor *x, const FxTensor *mean, const FxWork *work) {
     Plan p = plan_for(NULL, x, mean, work);
     sum_all(&p, FX_NORM_SUM_X, x->data, NULL, NULL, work);
