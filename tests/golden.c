@@ -149,3 +149,13 @@ double golden_double(const Golden *g, size_t row, const char *column) {
         no_number(g, row, column, text);
     return value;
 }
+
+size_t golden_list(int64_t *list, size_t room, const char *text) {
+    size_t n = 0;
+    for (char *end; *text; text = end + (*end == ' ')) {
+        assert_true(n < room);
+        list[n++] = strtoll(text, &end, 10);
+        assert_true(end != text);
+    }
+    return n;
+}

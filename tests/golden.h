@@ -25,6 +25,8 @@ int64_t golden_int(const Golden *g, size_t row, const char *column);
 uint64_t golden_unsigned(const Golden *g, size_t row, const char *column);
 // Hexadecimal without 0x.
 uint32_t golden_hex(const Golden *g, size_t row, const char *column);
+// Integers with single blanks between, at most `room`; returns how many.
+size_t golden_list(int64_t *list, size_t room, const char *text);
 // A C99 hexadecimal or decimal floating number.
 double golden_double(const Golden *g, size_t row, const char *column);
 

@@ -17,16 +17,6 @@ enum { MOST = FX_MOST_ADDENDS };
 
 static const FxType types[] = {FX_INT8, FX_UINT8, FX_INT16, FX_INT32, FX_INT64};
 
-static size_t read_list(int64_t *list, size_t room, const char *text) {
-    size_t n = 0;
-    for (char *end; *text; text = end + (*end == ' ')) {
-        assert_true(n < room);
-        list[n++] = strtoll(text, &end, 10);
-        assert_true(end != text);
-    }
-    return n;
-}
-
 static void expect_list(const char *name, const FxTensor *y, const int64_t *want, size_t n) {
     assert_int_equal(y->count, n);
     for (size_t i = 0; i < n; i++)
@@ -110,11 +100,11 @@ static void the_rows_of_the_table_have_the_known_sums_from_every_type(void **sta
             continue;
         const char *name = golden_cell(&g, row, "case");
         int64_t exponents[3], in[3][8], want[8], relu[8];
-        int count = (int)read_list(exponents, 3, golden_cell(&g, row, "exponents"));
-        size_t n = read_list(want, 8, golden_cell(&g, row, "out"));
-        assert_int_equal(read_list(relu, 8, golden_cell(&g, row, "relu")), n);
+        int count = (int)golden_list(exponents, 3, golden_cell(&g, row, "exponents"));
+        size_t n = golden_list(want, 8, golden_cell(&g, row, "out"));
+        assert_int_equal(golden_list(relu, 8, golden_cell(&g, row, "relu")), n);
         for (int k = 0; k < count; k++)
-            assert_int_equal(read_list(in[k], 8, golden_cell(&g, row, inputs[k])), n);
+            assert_int_equal(golden_list(in[k], 8, golden_cell(&g, row, inputs[k])), n);
         for (size_t type = 0; type < 5; type++) { // each addend in the widest of its types up to this one
             FxTensor x[3], y = tensor_new(FX_INT64, n);
             FxAddend a[3] = {{0}};

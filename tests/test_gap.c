@@ -23,16 +23,6 @@ static FxLayer gap_of(FxShape in) {
     return l;
 }
 
-static size_t read_list(int64_t *list, size_t room, const char *text) {
-    size_t n = 0;
-    for (char *end; *text; text = end + (*end == ' ')) {
-        assert_true(n < room);
-        list[n++] = strtoll(text, &end, 10);
-        assert_true(end != text);
-    }
-    return n;
-}
-
 static void the_rows_of_the_table_have_the_known_means_and_errors(void **state) {
     (void)state;
     enum { ROOM = 64, MOST_CHANNELS = 6 };
@@ -45,7 +35,7 @@ static void the_rows_of_the_table_have_the_known_means_and_errors(void **state) 
             continue;
         int64_t in[ROOM], want[ROOM];
         int n = (int)golden_int(&g, row, "n"), from = (int)golden_int(&g, row, "exponents");
-        size_t codes = read_list(in, ROOM, golden_cell(&g, row, "in1")), results = read_list(want, ROOM, golden_cell(&g, row, "out"));
+        size_t codes = golden_list(in, ROOM, golden_cell(&g, row, "in1")), results = golden_list(want, ROOM, golden_cell(&g, row, "out"));
         assert_int_equal(codes, back ? results : (size_t)n);
         FxLayer l = gap_of((FxShape){1, n, 1, back ? (int)codes : 1});
         FxWork work = {.threads = 1, .cpu = any_cpu()};

@@ -38,14 +38,8 @@ static void is_of(const Golden *g, size_t row, const char *column, bool has, int
 }
 
 static void read_list(const Golden *g, size_t row, const char *column, int64_t *list, size_t n) {
-    const char *at = golden_cell(g, row, column);
-    char *end;
-    for (size_t i = 0; i < n; i++, at = end) {
-        list[i] = strtoll(at, &end, 10);
-        if (end == at)
-            fail_msg("%s row %zu, %s: fewer than %zu numbers", g->name, row + 1, column, n);
-    }
-    assert_int_equal(*at, 0);
+    if (golden_list(list, n, golden_cell(g, row, column)) != n)
+        fail_msg("%s row %zu, %s: fewer than %zu numbers", g->name, row + 1, column, n);
 }
 
 static void is_list(const Golden *g, size_t row, const char *column, const int64_t *got, size_t n) {
