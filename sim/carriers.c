@@ -38,6 +38,13 @@ FxType fx_carrier(const FxConfig *c, int index, FxSite site, uint64_t *max) {
     return floats ? FX_FLOAT32 : type;
 }
 
+bool fx_is_on(const FxConfig *c, int index, FxSite site) {
+    bool on = false;
+    for (int i = 0; i < c->phase_count; i++)
+        on |= site_of(c, i, index, site)->on;
+    return on;
+}
+
 bool fx_has_copy(const FxConfig *c, int index, FxSite copy) {
     return site_of(c, 0, index, copy)->is_set; // settings are there in all phases
 }

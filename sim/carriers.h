@@ -10,6 +10,9 @@
 FxType fx_carrier(const FxConfig *config, int index, FxSite site, uint64_t *max);
 FxType fx_wider_type(FxType a, FxType b);
 
+// Whether a site is not `none` in some phase.
+bool fx_is_on(const FxConfig *config, int index, FxSite site);
+
 // Whether a copy exists in some phase.
 bool fx_has_copy(const FxConfig *config, int index, FxSite copy);
 

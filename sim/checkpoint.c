@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { VERSION = 4, NAME = 48 };
+enum { VERSION = 5, NAME = 48 };
 static const char magic[8] = "FXSIMCK1";
 
 // One registered array.
@@ -52,7 +52,7 @@ static FxTensor array64(void *data, size_t count) {
     return (FxTensor){data, FX_INT64, count, 0};
 }
 
-enum { PER_NODE = 7, PER_NORM = 3 };
+enum { PER_NODE = 7, PER_NORM = 4 };
 
 static int items_of(const FxNode *node) {
     return node->norm && node->layer.ops->role == FX_ROLE_NORM ? PER_NODE + PER_NORM : PER_NODE;
@@ -86,11 +86,13 @@ static Item item(FxRun *run, int index, uint64_t packed[FX_CHECKPOINT_TOTALS]) {
     FxNode *node = node_of(run, &index, &keeper);
     _Static_assert(sizeof(FxSiteState) % sizeof(uint64_t) == 0 && sizeof(FxAccumulatorCounts) % sizeof(uint64_t) == 0, "64-bit fields");
     static const char *const names[PER_NODE + PER_NORM] = {"weights", "sites", "sums", "live", "momentum", "second", "exponents",
-                                                           "running.mean", "running.scale", "running"};
+                                                           "running.mean", "running.scale", "preact.exponents", "running"};
     snprintf(out.name, sizeof out.name, "%s.%s", node->name.name, names[index]);
     if (index >= PER_NODE) {
         FxNormNode *norm = node->norm;
-        out.data = index < PER_NODE + 2 ? norm->running[index - PER_NODE] : array64(norm->running_state, sizeof norm->running_state / sizeof(int64_t));
+        const FxTensor of_norm[PER_NORM] = {norm->running[0], norm->running[1], norm->x_kept,
+                                            array64(norm->running_state, sizeof norm->running_state / sizeof(int64_t))};
+        out.data = of_norm[index - PER_NODE];
         return out;
     }
     FxTensor parts[PER_NODE] = {

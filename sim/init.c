@@ -147,8 +147,11 @@ void fx_net_start(FxNet *net, const FxConfig *config) {
     for (int k = 0; k < net->keeper_count; k++) {
         FxNode *node = net->keepers[k];
         memset(node->site, 0, sizeof node->site);
-        if (node->layer.ops->role == FX_ROLE_NORM)
-            memset(node->norm->running_state, 0, sizeof node->norm->running_state);
+        if (node->layer.ops->role != FX_ROLE_NORM)
+            continue;
+        memset(node->norm->running_state, 0, sizeof node->norm->running_state);
+        if (node->norm->x_kept.data)
+            memset(node->norm->x_kept.data, 0, node->norm->x_kept.count * sizeof(int32_t));
     }
     fx_net_start_controllers(net, &config->phases[0]);
 }

@@ -78,6 +78,7 @@ struct FxNormNode {
     int32_t range_constant;
     FxNormChannel *channels;
     int32_t *x_exponents;        // of preact; NULL: one a tensor
+    FxTensor x_kept;             // with x_exponents: those of the last training step, which channels that are all zero keep
     int32_t *multiplier, *exponent; // of dx
     FxTensor mean, scale, xhat;  // float32; xhat no data: it is not rounded
     FxTensor running[2];         // mean, scale
@@ -112,9 +113,11 @@ typedef struct FxNet {
     FxWork work;
 } FxNet;
 
-// Connections, net_graph.c: readers, owners, names and keepers, once all nodes are there. Errors: exit code 2.
+// Connections, net_graph.c: readers, names and keepers, once all nodes are there. Errors: exit code 2.
 int fx_net_connect(FxNet *net, FxError *err);
-// The same, once a recipe has left norms out: they are maps from then on.
+// FxNode.owner of node i, that of its input being known.
+int fx_net_owner(const FxNet *net, int i);
+// Keepers anew, once a recipe has left norms out: they are maps from then on.
 void fx_net_find_keepers(FxNet *net);
 // Whether the site is one of this node.
 bool fx_node_has_site(const FxNode *node, FxSite site);

@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-// Whether the site is set in some phase.
-static bool is_on(const Planner *p, int index, FxSite site) {
-    bool on = false;
-    for (int i = 0; i < p->config->phase_count; i++)
-        on |= p->config->phases[i].layers[index].site[site].on;
-    return on;
-}
-
 // Integer gradients of parameters have an exponent a channel: the site that aligns them has one power of two.
 static int check_parameter(const Planner *p, const FxNode *norm, int which) {
     const FxNode *node = &norm->norm->parameter[which];
@@ -66,7 +58,7 @@ static int check_norm(const Planner *p, const FxNode *node) {
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: recipe.claim = integer: preact.q, preact-error.q, norm.gamma.q and norm.beta.q must be signed fixed grids of 8 to 16 bits", name);
     static const FxSite floats[] = {FX_SITE_NORM_MEAN, FX_SITE_NORM_SCALE, FX_SITE_NORM_XHAT};
     for (int i = 0; norm->integers && i < 3; i++)
-        if (is_on(p, index, floats[i]))
+        if (fx_is_on(p->config, index, floats[i]))
             return fx_fail(p->err, FX_EXIT_USAGE, "%s: %s.q: this norm runs on integers, which round nothing there; set it to none", name, fx_site(floats[i])->name);
     if (norm->integers && fx_has_channels(c, index, FX_SITE_PREACT) && p->net->nodes[node->input].y.type == FX_FLOAT32)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: preact.q: integers with an exponent a channel are made of integers, and what is rounded here are floats; "
@@ -101,14 +93,15 @@ int fx_plan_norm(const Planner *p, int i) {
         norm->range_constant = fx_norm_range_constant(norm->rule.constant, norm->rule.nominal, norm->rule.chunks);
     const FxType kept = norm->integers ? FX_INT32 : FX_FLOAT32;
     const int read = node->input >= 0 && fx_node_is_fork(&net->nodes[node->input]) ? 2 * net->count - node->input : backward;
-    const size_t apart = norm->integers ? channels : 0;
+    const size_t apart = norm->integers ? channels : 0, exponents = fx_has_channels(p->config, index, FX_SITE_PREACT) ? apart : 0;
     if (fx_plan_tensor(p, &node->x, norm->integers ? fx_carrier(p->config, index, FX_SITE_PREACT, NULL) : FX_FLOAT32, count, i, backward) ||
         fx_plan_tensor(p, &node->y, kept, count, i, fx_last_reader(net, i)) ||
         fx_plan_tensor(p, &node->dx, kept, count, backward, read) ||
         fx_plan_tensor(p, &norm->running[0], kept, channels, 0, FX_FOREVER) || fx_plan_tensor(p, &norm->running[1], kept, channels, 0, FX_FOREVER) ||
+        fx_plan_tensor(p, &norm->x_kept, FX_INT32, exponents, 0, FX_FOREVER) ||
         fx_plan_tensor(p, &norm->mean, FX_FLOAT32, norm->integers ? 0 : channels, 0, FX_FOREVER) ||
         fx_plan_tensor(p, &norm->scale, FX_FLOAT32, norm->integers ? 0 : channels, 0, FX_FOREVER) ||
-        fx_plan_tensor(p, &norm->xhat, FX_FLOAT32, !norm->integers && is_on(p, index, FX_SITE_NORM_XHAT) ? count : 0, i, i))
+        fx_plan_tensor(p, &norm->xhat, FX_FLOAT32, !norm->integers && fx_is_on(p->config, index, FX_SITE_NORM_XHAT) ? count : 0, i, i))
         return -1;
     struct {
         void **pointer;
@@ -116,7 +109,7 @@ int fx_plan_norm(const Planner *p, int i) {
     } rest[] = {{(void **)&norm->channels, apart * sizeof *norm->channels},
                 {(void **)&norm->multiplier, apart * sizeof(int32_t)},
                 {(void **)&norm->exponent, apart * sizeof(int32_t)},
-                {(void **)&norm->x_exponents, fx_has_channels(p->config, index, FX_SITE_PREACT) ? apart * sizeof(int32_t) : 0}};
+                {(void **)&norm->x_exponents, exponents * sizeof(int32_t)}};
     for (int k = 0; k < 4; k++)
         if (fx_memory_plan(&net->memory, rest[k].pointer, rest[k].size, 0, FX_FOREVER, p->err))
             return -1;
@@ -143,10 +136,10 @@ int fx_plan_add(const Planner *p, int i) {
     FxTensor *rounded[] = {&node->x, &node->x_grad};
     const int operands[] = {node->input, node->shortcut}, index = node->id - 1;
     const size_t count = fx_shape_count(node->layer.out);
-    bool floats = false, sum = is_on(p, index, FX_SITE_SUM);
+    bool floats = false, sum = fx_is_on(p->config, index, FX_SITE_SUM);
     for (int k = 0; k < 2; k++) {
         const FxNode *operand = &net->nodes[operands[k]];
-        bool rounds = operand->layer.ops->role == FX_ROLE_PRODUCT && is_on(p, operand->id - 1, FX_SITE_PREACT);
+        bool rounds = operand->layer.ops->role == FX_ROLE_PRODUCT && fx_is_on(p->config, operand->id - 1, FX_SITE_PREACT);
         FxType type = rounds ? fx_carrier(p->config, operand->id - 1, FX_SITE_PREACT, NULL) : operand->y.type;
         if (rounds && fx_has_channels(p->config, operand->id - 1, FX_SITE_PREACT))
             return fx_fail(p->err, FX_EXIT_USAGE, "%s: preact.q: an addition reads one exponent a tensor, not one a channel", operand->name.name);

@@ -21,6 +21,8 @@ static void round_error(const FxStep *s, FxNode *at, const FxNode *from, const F
     FxTensor copy = fx_step_images(&at->e_grad, at->layer.out, s->images);
     const bool apart = fx_site_is_channel(&fx_step_layer(s, owner)->site[FX_SITE_ERROR_GRAD]);
     source.exponents = apart ? owner->dw_exponents : NULL;
+    if (apart) // of the step before: a channel of zeros needs none
+        memset(owner->dw_exponents, 0, source.channels * sizeof *owner->dw_exponents);
     fx_site_cast(s, owner, FX_SITE_ERROR_GRAD, &source, &copy);
     at->e_grad.exponent = copy.exponent;
     if (owner->dw_exponents && !apart)

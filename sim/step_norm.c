@@ -93,11 +93,15 @@ void fx_step_norm(const FxStep *s, FxNode *node, const FxTensor *input) {
     FxTensor x = fx_step_images(&node->x, node->layer.in, s->images), y = fx_step_images(&node->y, node->layer.out, s->images);
     const bool apart = fx_site_is_channel(&fx_step_layer(s, node)->site[FX_SITE_PREACT]);
     FxSource source = {.x = input, .exponents = apart ? node->norm->x_exponents : NULL, .channels = (size_t)node->layer.in.c};
+    int32_t *exponents = node->norm->x_exponents, *kept = node->norm->x_kept.data;
+    if (exponents)
+        memcpy(exponents, kept, source.channels * sizeof *kept);
     fx_site_cast(s, node, FX_SITE_PREACT, &source, &x);
     node->x.exponent = x.exponent;
-    if (node->norm->x_exponents && !apart)
-        for (int c = 0; c < node->layer.in.c; c++)
-            node->norm->x_exponents[c] = x.exponent;
+    for (size_t c = 0; exponents && !apart && c < source.channels; c++)
+        exponents[c] = x.exponent;
+    if (exponents && !s->evaluation)
+        memcpy(kept, exponents, source.channels * sizeof *kept);
     fx_step_trace(s, node, "preact", &x);
     if (node->norm->integers)
         forward_integers(s, node, &x, &y);

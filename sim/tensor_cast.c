@@ -204,7 +204,8 @@ static void units_range(void *context, size_t first, size_t n, FxStats *stats) {
 // Each channel by itself.
 static void choose_channels(const FxTensorCast *t, const FxTensor *x) {
     for (size_t c = 0; c < t->channels; c++) {
-        FxScaleInput in = {.max_abs = largest_of(&t->casts[c]), .exponent = unit_of(t, x, c), .alpha = t->alpha, .lower = t->lower};
+        FxScaleInput in = {.max_abs = largest_of(&t->casts[c]), .exponent = unit_of(t, x, c), .alpha = t->alpha, .lower = t->lower,
+                           .last = t->exponents ? t->exponents[c] : 0};
         FxScaleChoice choice = fx_scale_choose(&t->q->scale, &t->q->grid, &in);
         t->casts[c].shift = choice.shift;
         t->casts[c].exponent = choice.exponent;

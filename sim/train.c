@@ -77,29 +77,19 @@ static int write_checkpoint(Training *t, FxStatus status) {
     return fx_checkpoint_write(t->run, t->dir->path, &mark, t->err);
 }
 
-// Whether a layer's errors, or its activations, were all zero on every way from the image to the output: beside a body that died
-// a shortcut may live.
-static bool is_dead(const FxNet *net) {
-    bool alive[net->count];
-    for (int i = 0; i < net->count; i++) {
-        const FxNode *node = &net->nodes[i];
-        alive[i] = node->input < 0 || alive[node->input];
-        if (node->layer.ops->role == FX_ROLE_ADD)
-            alive[i] |= alive[node->shortcut];
-        if (node->layer.ops->role == FX_ROLE_PRODUCT)
-            alive[i] &= node->live_errors > 0 && (node->name.first || node->live_activations > 0);
-    }
-    return !alive[net->products[net->product_count - 1]];
-}
-
 // How an epoch, or the part of one at the run's end, ends the run, or does not.
 static FxStatus judge(const FxRun *run) {
     FxFigures train = fx_run_train_figures(run);
+    bool dead = false;
     if (fx_run_diverged(run))
         return FX_DIVERGED;
     if (run->totals.images == 0 || run->step % run->config.steps_per_epoch) // nothing trained yet, or a part
         return run->step == run->config.total_steps ? FX_DONE : FX_RUNNING;
-    if (is_dead(&run->net))
+    for (int p = 0; p < run->net.product_count; p++) {
+        const FxNode *node = fx_net_product(&run->net, p);
+        dead |= node->live_errors == 0 || (!node->name.first && node->live_activations == 0);
+    }
+    if (dead)
         return FX_DEAD;
     if (run->totals.store_changed == 0)
         return FX_STALLED;

@@ -2,6 +2,7 @@
 // any threads; blocks along an axis that does not lie together, against a transposed copy; clip masks against their definition.
 #include "sim/config.h"
 #include "sim/tensor_cast.h"
+#include "sim/values_f32.h"
 #include "tests/cast.h"
 
 #include <math.h>
@@ -155,8 +156,33 @@ static void masks_pass_what_lies_inside_the_grid(void **state) {
     }
 }
 
+// What a site that is `none` makes of integers: the nearest float32 of code * 2^exponent, and how many are 0.
+static void integers_become_the_nearest_floats(void **state) {
+    (void)state;
+    static const FxType types[] = {FX_INT8, FX_UINT8, FX_INT16, FX_INT32, FX_INT64};
+    static const int exponents[] = {-100, -16, 0, 9, 60};
+    enum { COUNT = 5000 };
+    static int64_t room[COUNT];
+    static float got[COUNT];
+    for (int k = 0; k < 25; k++) {
+        FxTensor t = {room, types[k / 5], COUNT, exponents[k % 5]};
+        uint64_t zeros = 0;
+        for (size_t i = 0; i < COUNT; i++) {
+            int64_t code = (int64_t)slow_mix(i + 7) >> slow_mix(i) % 64;
+            fx_tensor_set(&t, i, t.type == FX_INT8 ? code % 100 : t.type == FX_UINT8 ? (code & 255) : t.type == FX_INT16 ? code % 30000 : t.type == FX_INT32 ? code % INT32_MAX : code);
+            zeros += fx_tensor_get(&t, i) == 0;
+        }
+        assert_true(zeros > 0);
+        assert_int_equal(fx_values_f32(got, &t, 0, 4) + fx_values_f32(got + 4, &t, 4, COUNT - 4), zeros);
+        for (size_t i = 0; i < COUNT; i++)
+            if (memcmp(&got[i], &(uint32_t){fx_number_to_f32(fx_number_int(fx_tensor_get(&t, i), t.exponent))}, 4))
+                fail_msg("%s %lld * 2^%d: %.9g", fx_type_name(t.type), (long long)fx_tensor_get(&t, i), t.exponent, (double)got[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(integers_become_the_nearest_floats),
         cmocka_unit_test(every_quantiser_is_the_librarys),
         cmocka_unit_test(blocks_along_any_axis_are_those_of_a_transposed_copy),
         cmocka_unit_test(masks_pass_what_lies_inside_the_grid),

@@ -25,15 +25,7 @@ static int same_counts(const FxStats *a, const FxStats *b) {
 // ---- golden rows ----------------------------------------------------------------------------------------------------
 
 static size_t list(int64_t *to, const Golden *g, size_t row, const char *column) {
-    size_t n = 0;
-    for (const char *p = golden_cell(g, row, column); *p;) {
-        char *end;
-        assert_true(n < LIST);
-        to[n++] = strtoll(p, &end, 10);
-        assert_true(end > p);
-        p = end + (*end == ' ');
-    }
-    return n;
+    return golden_list(to, LIST, golden_cell(g, row, column));
 }
 
 // Rows first .. first + C - 1, one a channel. of_t: T is t times the multiplier G, else T itself.
@@ -69,6 +61,8 @@ static void check_case(const Golden *g, size_t first, size_t C, bool of_t) {
     for (int line = 0; next_cpu(&line, &cpu);) {
         FxWork work = {2, cpu, NULL, 0};
         FxStats stats = {0};
+        for (size_t c = 0; c < C; c++)
+            exponents[c] = (int32_t)last;
         fx_tensor_cast(&cast, &work, &from, NULL, &to, &stats);
         for (size_t i = 0; i < n * C; i++) {
             int edx = (int)golden_int(g, first + i % C, "edx"), got = channel ? exponents[i % C] : to.exponent;
@@ -125,12 +119,15 @@ static Wide magnitude(Wide v) {
 }
 
 // Shift of each channel and exponent of its codes.
+// What a channel had before.
+static int last_of(size_t c) { return (int)(c % 7) - 3; }
+
 static void slow_choose(const Trial *t, const FxQuantiser *q, size_t n, int *shift, int *exponents) {
     bool channel = strstr(t->scale, ".channel");
     char rule[32];
     snprintf(rule, sizeof rule, "%.*s", (int)strcspn(t->scale, ".:"), t->scale);
     for (size_t group = 0; group < (channel ? t->channels : 1); group++) {
-        int top = INT32_MIN, printed = 0, down = 0;
+        int top = INT32_MIN, printed = channel ? last_of(group) : 0, down = 0;
         Wide max = 0;
         for (size_t i = 0; i < n; i++)
             if ((!channel || i % t->channels == group) && product(t, i) && exponent[i % t->channels] > top)
@@ -206,6 +203,8 @@ static void check_trial(const Trial *t, size_t n, uint64_t seed) {
             FxStats seen = {0};
             FxTensorCast cast = {.q = &q, .random = random, .element0 = element0, .channels = t->channels, .casts = casts, .units = &units, .exponents = got};
             memset(to.data, 0x55, n * fx_type_size(t->out));
+            for (size_t c = 0; c < t->channels; c++)
+                got[c] = last_of(c);
             fx_tensor_cast(&cast, &work, &from, NULL, &to, &seen);
             for (size_t i = 0; i < n; i++)
                 if (fx_tensor_get(&to, i) != want[i])
