@@ -2,8 +2,6 @@
 
 #include "sim/values_f32.h"
 
-#include "sim/tensor_cast.h"
-
 #include <string.h>
 
 FxRandom fx_step_random(const FxStep *s, const FxNode *node, int role) {

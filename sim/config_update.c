@@ -106,21 +106,32 @@ int fx_update_at(const Resolver *r, FxPhase *phase, uint64_t step) {
     return c->update.lsb ? check_lsb(r, phase, item->text) : 0;
 }
 
-// Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
-int fx_check_effect(const Resolver *r) {
-    const FxConfig *c = r->config;
-    bool overflow = false, floor = false, direction = false, adam = c->update.rule->has_second;
-    const FxNormsThere norms = fx_norms_there(r);
-    const bool there = norms.any || !norms.written; // of a net without norms fx_recipe_unused speaks
+// What some keys need to have an effect.
+typedef struct Present {
+    bool overflow, floor, direction;
+} Present;
+
+static Present present(const FxConfig *c) {
+    Present there = {false, false, false};
     for (int l = 0; l < c->layer_count; l++) // weights drawn in steps of their grid
-        floor |= fx_site_has_fixed_steps(&c->phases[0].layers[l].site[FX_SITE_WEIGHT]);
+        there.floor |= fx_site_has_fixed_steps(&c->phases[0].layers[l].site[FX_SITE_WEIGHT]);
     for (int p = 0; p < c->phase_count; p++)
         for (int l = 0; l < c->layer_count; l++) {
             const FxSiteConfig *sites = c->phases[p].layers[l].site;
-            direction |= sites[FX_SITE_ERROR].on && sites[FX_SITE_ERROR].q.scale.rule->seeks;
+            there.direction |= sites[FX_SITE_ERROR].on && sites[FX_SITE_ERROR].q.scale.rule->seeks;
             for (int i = 0; fx_site_info(i); i++)
-                overflow |= fx_site_has_overflow(&sites[fx_site_info(i)->site]);
+                there.overflow |= fx_site_has_overflow(&sites[fx_site_info(i)->site]);
         }
+    return there;
+}
+
+// Keys that have an effect under others alone: an override of one of them that cannot work is said, not ignored.
+int fx_check_effect(const Resolver *r) {
+    const FxConfig *c = r->config;
+    const bool adam = c->update.rule->has_second;
+    const Present sites = present(c);
+    const FxNormsThere norms = fx_norms_there(r);
+    const bool there = norms.any || !norms.written; // of a net without norms fx_recipe_unused speaks
     static const char range[] = "a norm by the range: RBN in the net, or norm.kind = range";
     static const char integers[] = "a norm on integers: preact.q, preact-error.q, norm.gamma.q and norm.beta.q signed fixed grids of 8 to 16 bits";
     static const char any[] = "a norm: norm.kind = none leaves all of them out";
@@ -129,8 +140,8 @@ int fx_check_effect(const Resolver *r) {
         bool works;
         const char *needs;
     } rules[] = {
-        {"init.floor", floor, "a weight on a fixed grid of constant scale"},
-        {"init.ranges", overflow, "a site with the scale overflow"},
+        {"init.floor", sites.floor, "a weight on a fixed grid of constant scale"},
+        {"init.ranges", sites.overflow, "a site with the scale overflow"},
         {"input.mean", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
         {"input.std", c->map == FX_MAP_MEAN_STD, "input.map = mean-std"},
         {"update.beta1", adam, "update.rule = adam"},
@@ -142,7 +153,7 @@ int fx_check_effect(const Resolver *r) {
         {"momentum.", !c->update.lsb, "update.rate-unit = value"},
         {"decay.", !c->update.lsb, "update.rate-unit = value"},
         {"bias.", c->bias, "run.bias = yes"},
-        {"update.rate-factor", direction, "error.scale = direction:N"},
+        {"update.rate-factor", sites.direction, "error.scale = direction:N"},
         {"norm.chunks", norms.range, range},
         {"norm.const", norms.range, range},
         {"norm.floor", norms.integers, integers},

@@ -68,9 +68,9 @@ static int append(FxNet *net, const FxLayerOps *ops, int input, const FxItem *it
     char what[64];
     memset(node, 0, sizeof *node);
     node->input = input;
-    node->owner = ops->role != FX_ROLE_MAP ? net->count : is_of_image(net, input) ? -1 : net->nodes[input].owner;
     node->shortcut = -1;
     node->layer.ops = ops;
+    node->owner = fx_net_owner(net, net->count);
     node->layer.count = item->before;
     node->layer.kernel = item->after;
     node->layer.pad = item->pad;

@@ -21,7 +21,8 @@ int fx_last_reader(const FxNet *net, int i) {
     return top->reader_count ? reading_time(net, top->readers[top->reader_count - 1]) : net->count;
 }
 
-int fx_error_birth(const FxNet *net, int i) {
+// When the error at node i is first written.
+static int birth_of(const FxNet *net, int i) {
     const FxNode *top = &net->nodes[top_in_place(net, i)];
     int birth = 2 * net->count;
     for (int k = 0; k < top->reader_count; k++) { // a fork's sum comes with its last reader, never later than its own turn
@@ -31,8 +32,8 @@ int fx_error_birth(const FxNet *net, int i) {
     return birth;
 }
 
-// An addition's error is handed down as it is: where an operand has several readers, it is read when that one gathers.
-int fx_error_death(const FxNet *net, int i) {
+// When it is read last. An addition's error is handed down as it is: where an operand has several readers, it is read when that one gathers.
+static int death_of(const FxNet *net, int i) {
     const FxNode *node = &net->nodes[i];
     const int operands[] = {node->input, node->shortcut};
     int death = 2 * net->count - i;
@@ -135,8 +136,7 @@ static int check_source(const Planner *p, int i, FxSite site) {
     const bool units = reader && reader->layer.ops->role == FX_ROLE_NORM && reader->norm->integers;
     bool floats = fx_error_source_is_float(net, arrival(net, i));
     const FxSite sum = FX_SITE_SUM_ERROR;
-    for (int k = 0; fx_node_is_fork(at) && k < p->config->phase_count; k++)
-        floats |= p->config->phases[k].layers[at->id - 1].site[sum].on && fx_carrier(p->config, at->id - 1, sum, NULL) == FX_FLOAT32;
+    floats |= fx_node_is_fork(at) && fx_is_on(p->config, at->id - 1, sum) && fx_carrier(p->config, at->id - 1, sum, NULL) == FX_FLOAT32;
     for (int k = 0; k < p->config->phase_count; k++) {
         char text[FX_QUANTISER_TEXT];
         const FxSiteConfig *s = &p->config->phases[k].layers[owner->id - 1].site[site];
@@ -159,7 +159,7 @@ int fx_plan_errors(const Planner *p, int i) {
     if (node->owner < 0 || l->ops->role == FX_ROLE_LOSS)
         return 0;
     const FxNode *owner = &net->nodes[node->owner];
-    const int turn = 2 * net->count - i, birth = fx_error_birth(net, i), death = fx_error_death(net, i);
+    const int turn = 2 * net->count - i, birth = birth_of(net, i), death = death_of(net, i);
     const size_t out = fx_shape_count(l->out), in = fx_shape_count(l->in);
     const int index = owner->id - 1;
     bool copy = owner->layer.ops->role == FX_ROLE_PRODUCT && fx_has_copy(p->config, index, FX_SITE_ERROR_GRAD);
@@ -180,9 +180,7 @@ int fx_plan_errors(const Planner *p, int i) {
     if (!fx_node_is_fork(node))
         return 0;
     const FxSite site = FX_SITE_SUM_ERROR;
-    bool rounded = false, floats = fx_error_source_is_float(net, i);
-    for (int phase = 0; phase < p->config->phase_count; phase++)
-        rounded |= p->config->phases[phase].layers[node->id - 1].site[site].on;
+    const bool rounded = fx_is_on(p->config, node->id - 1, site), floats = fx_error_source_is_float(net, i);
     FxType codes = fx_carrier(p->config, node->id - 1, site, NULL);
     if (p->config->claims_integer && rounded && codes == FX_FLOAT32)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: sum.error.q: recipe.claim = integer: name a fixed grid in all phases, or none", node->name.name);

@@ -103,6 +103,11 @@ static int earlier_of_role(const FxNet *net, int i) {
     return count;
 }
 
+int fx_net_owner(const FxNet *net, int i) {
+    const FxNode *node = &net->nodes[i];
+    return node->layer.ops->role != FX_ROLE_MAP ? i : node->input >= 0 ? net->nodes[node->input].owner : -1;
+}
+
 void fx_net_find_keepers(FxNet *net) {
     net->keeper_count = 0;
     for (int i = 0; i < net->count; i++) {
@@ -120,7 +125,6 @@ static int connect_node(FxNet *net, int i, FxError *err) {
     FxNode *node = &net->nodes[i];
     FxRole role = node->layer.ops->role;
     static const FxSite sites[] = {FX_SITE_PREACT, FX_SITE_PREACT_ERROR, FX_SITE_SUM, FX_SITE_SUM_ERROR, FX_SITE_NORM_MEAN, FX_SITE_NORM_SCALE, FX_SITE_NORM_XHAT};
-    node->owner = role == FX_ROLE_MAP && node->input >= 0 ? net->nodes[node->input].owner : role == FX_ROLE_MAP ? -1 : i;
     note_sites(net, node);
     if (role == FX_ROLE_PRODUCT) {
         node->store_site = FX_SITE_STORE;

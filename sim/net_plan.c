@@ -166,9 +166,7 @@ static int plan_ends(const Planner *p) {
     int n = net->count, last = net->product_count - 1;
     const FxTensor *y = &fx_net_product(net, last)->y;
     FxType logits = fx_carrier(p->config, last, FX_SITE_LOGITS, NULL);
-    bool quantised = false, integers = fx_loss_is_integer(p->config);
-    for (int i = 0; i < p->config->phase_count; i++)
-        quantised |= p->config->phases[i].layers[last].site[FX_SITE_LOGITS].on;
+    bool quantised = fx_is_on(p->config, last, FX_SITE_LOGITS), integers = fx_loss_is_integer(p->config);
     if (!integers && (y->type != FX_FLOAT32 || (quantised && logits != FX_FLOAT32)))
         quantised = true, logits = FX_FLOAT32;
     if (fx_memory_plan(&net->memory, (void **)&net->batch_pixels, image, 0, FX_FOREVER, p->err) ||
@@ -237,10 +235,8 @@ static void leave_norms_out(const Planner *p) {
         node->layer.ops = &fx_identity_ops;
         node->layer.in_place = net->nodes[node->input].reader_count == 1;
     }
-    for (int i = 0; i < net->count; i++) { // owners follow
-        FxNode *node = &net->nodes[i];
-        node->owner = node->layer.ops->role != FX_ROLE_MAP ? i : node->input >= 0 ? net->nodes[node->input].owner : -1;
-    }
+    for (int i = 0; i < net->count; i++)
+        net->nodes[i].owner = fx_net_owner(net, i);
     fx_net_find_keepers(net);
 }
 

@@ -15,13 +15,9 @@ int fx_plan_tensor(const Planner *p, FxTensor *t, FxType type, size_t count, int
 
 // When the output of node i is read last in the forward pass, past maps that work in place.
 int fx_last_reader(const FxNet *net, int i);
-// When the error at node i is first written; when it is read last.
-int fx_error_birth(const FxNet *net, int i);
-int fx_error_death(const FxNet *net, int i);
-
 // e and e_grad of node i, and what it gathers where it has several readers. Behind the sums of all products.
 int fx_plan_errors(const Planner *p, int i);
-// Largest magnitude and carrier of the codes that reach the node from above, at its own site.
+// Largest magnitude and carrier of the codes that reach the node from above.
 int fx_plan_error_type(const Planner *p, int i, FxType *type, uint64_t *max_error);
 // Whether what arrives at node i as an error, before any rounding, comes as float32.
 bool fx_error_source_is_float(const FxNet *net, int i);
