@@ -123,15 +123,29 @@ static void wrap_block(const FxGrid *grid, int64_t *q, const int64_t *v, size_t 
     }
 }
 
+// The kernel that does all of it, NULL: none does.
+static FxCastKernel *one_pass(const FxCast *cast, const FxKernels *kernels, FxType x, FxType y) {
+    const FxRounding *rounding = &cast->q->rounding;
+    const int from = x == FX_INT8 ? 0 : x == FX_INT16 ? 1 : x == FX_INT32 ? 2 : 3, to = y == FX_INT16, s = cast->shift;
+    if ((x != FX_INT8 && x != FX_INT16 && x != FX_INT32 && x != FX_INT64) || (y != FX_INT8 && y != FX_INT16) || cast->multiplier != 1 ||
+        cast->q->overflow == FX_OVERFLOW_WRAP || s < 0 || s > (x == FX_INT64 ? 62 : 31))
+        return NULL;
+    if (s == 0)
+        return kernels->keep[from][to];
+    if (fx_rounding_is_stochastic(rounding))
+        return s <= cast->arg.bits ? kernels->stochastic[from][to] : NULL;
+    return !rounding->own && rounding->mode == FX_ROUND_NEAREST_EVEN ? kernels->even[from][to] : NULL;
+}
+
 // Integers to codes of a fixed grid.
 static uint64_t cast_block(const FxCast *cast, const FxKernels *kernels, const void *x, FxType x_type, void *y, FxType y_type,
                            const uint32_t *R, size_t n, FxBlockCounts *counts) {
     const FxGrid *grid = &cast->q->grid;
     int64_t low = fx_grid_low(grid), high = fx_grid_high(grid);
     bool wrap = cast->q->overflow == FX_OVERFLOW_WRAP;
-    if (x_type == FX_INT32 && y_type == FX_INT8 && cast->q->rounding.mode == FX_ROUND_NEAREST_EVEN && cast->multiplier == 1 && !wrap &&
-        cast->shift >= 1 && cast->shift <= 31)
-        return kernels->nearest_even_int8(y, x, n, cast->shift, (int)low, (int)high, counts);
+    FxCastKernel *kernel = one_pass(cast, kernels, x_type, y_type);
+    if (kernel)
+        return kernel(y, x, n, cast->shift, (int)low, (int)high, R, cast->arg.bits, counts);
 
     int64_t v[FX_BLOCK], q[FX_BLOCK];
     uint64_t max = kernels->widen(v, x, x_type, n, cast->multiplier, counts);
@@ -224,8 +238,8 @@ void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, co
     FxStats part = {.n = n};
     if (channels == 0 && fx_cast_f32(cast, x, y, first, n, stats))
         return;
-    bool random = fx_rounding_mode(&cast->q->rounding)->needs & FX_ROUND_RANDOM;
-    bool integers = channels == 0 && is_integer_cast(cast, x, y);
+    bool integers = channels == 0 && is_integer_cast(cast, x, y), exact = integers && cast->shift <= 0;
+    bool random = (fx_rounding_mode(&cast->q->rounding)->needs & FX_ROUND_RANDOM) && !exact;
     for (size_t i = first; i < first + n; i += FX_BLOCK) {
         size_t take = first + n - i < FX_BLOCK ? first + n - i : FX_BLOCK;
         uint32_t R[FX_BLOCK];

@@ -32,6 +32,12 @@ typedef struct FxUnitsTable {
     int64_t below[FX_UNITS_PERIOD];  // half a step of 2^drop, less 1; 0 where drop is 0
 } FxUnitsTable;
 
+// int8, int16 (computed in 32 bits), int32 and int64, to int8 and int16.
+enum { FX_CAST_SOURCES = 4 };
+
+// y[i] = x[i] / 2^s rounded, clamped to [low, high]; counts; returns the largest |x[i]|. R: n words, of stochastic alone.
+typedef uint64_t FxCastKernel(void *y, const void *x, size_t n, int s, int low, int high, const uint32_t *R, int bits, FxBlockCounts *counts);
+
 typedef struct FxKernels {
     const char *name;
     unsigned cpu; // needed flags of formats/cpu.h
@@ -51,8 +57,9 @@ typedef struct FxKernels {
     // y[i] = q[i] clamped to [low, high], stored as type; counts.
     void (*narrow)(void *y, FxType type, const int64_t *q, size_t n, int64_t low, int64_t high, FxBlockCounts *counts);
 
-    // The three above in one pass for the commonest case: int32 to int8, nearest-even, 1 <= s <= 31, multiplier 1.
-    uint32_t (*nearest_even_int8)(int8_t *y, const int32_t *x, size_t n, int s, int low, int high, FxBlockCounts *counts);
+    // The three above in one pass, multiplier 1, by the codes of the source and of the result: s = 0; nearest-even, 1 <= s < the
+    // bits it is computed in, 32 or 64, at most 62; stochastic of `bits` bits, 1 <= s <= bits and s as for nearest-even.
+    FxCastKernel *keep[FX_CAST_SOURCES][2], *even[FX_CAST_SOURCES][2], *stochastic[FX_CAST_SOURCES][2];
 
     // The clip mask: pass[i] = 1 where low <= x[i] <= high; and its use: x[i] = 0 where pass[i] is 0, returns how many.
     void (*pass)(uint8_t *pass, const int32_t *x, size_t n, int32_t low, int32_t high);

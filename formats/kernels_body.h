@@ -148,28 +148,80 @@ static void narrow(void *y, FxType type, const int64_t *q, size_t n, int64_t low
     counts->at_limit += c.at_limit;
 }
 
-static uint32_t nearest_even_int8(int8_t *y, const int32_t *x, size_t n, int s, int low, int high, FxBlockCounts *counts) {
-    uint32_t max = 0, saturated = 0, zeros_in = 0, zeros_out = 0, at_limit = 0;
-    uint32_t mask = (UINT32_C(1) << s) - 1, half = UINT32_C(1) << (s - 1);
-    for (size_t i = 0; i < n; i++) {
-        int32_t v = x[i];
-        uint32_t m = v < 0 ? 0 - (uint32_t)v : (uint32_t)v;
-        max = m > max ? m : max;
-        int32_t q = v >> s;
-        q += ((uint32_t)v & mask) + ((uint32_t)q & 1) > half;
-        int32_t c = q < low ? low : q > high ? high : q;
-        saturated += c != q;
-        zeros_in += v == 0;
-        zeros_out += c == 0;
-        at_limit += (c == low) | (c == high);
-        y[i] = (int8_t)c;
-    }
+static void add_counts(FxBlockCounts *counts, uint32_t saturated, uint32_t zeros_in, uint32_t zeros_out, uint32_t at_limit) {
     counts->saturated += saturated;
     counts->zeros_in += zeros_in;
     counts->zeros_out += zeros_out;
     counts->at_limit += at_limit;
-    return max;
 }
+
+#define X int8_t
+#define V int32_t
+#define U uint32_t
+#define NAME(name) name##_int8_int8
+#define Y int8_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#define NAME(name) name##_int8_int16
+#define Y int16_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#undef X
+#undef V
+#undef U
+
+#define X int16_t
+#define V int32_t
+#define U uint32_t
+#define NAME(name) name##_int16_int8
+#define Y int8_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#define NAME(name) name##_int16_int16
+#define Y int16_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#undef X
+#undef V
+#undef U
+
+#define X int32_t
+#define V int32_t
+#define U uint32_t
+#define NAME(name) name##_int32_int8
+#define Y int8_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#define NAME(name) name##_int32_int16
+#define Y int16_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#undef X
+#undef V
+#undef U
+
+#define X int64_t
+#define V int64_t
+#define U uint64_t
+#define NAME(name) name##_int64_int8
+#define Y int8_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#define NAME(name) name##_int64_int16
+#define Y int16_t
+#include "formats/kernels_cast.h"
+#undef NAME
+#undef Y
+#undef X
+#undef V
+#undef U
 
 static void pass(uint8_t *p, const int32_t *x, size_t n, int32_t low, int32_t high) {
     for (size_t i = 0; i < n; i++)
@@ -250,18 +302,28 @@ static uint64_t max_abs(const void *x, FxType type, size_t n) {
             max = m > max ? m : max;
         }
         break;
+    case FX_INT8:
+        for (size_t i = 0; i < n; i++) {
+            int32_t v = ((const int8_t *)x)[i], m = v < 0 ? -v : v;
+            max32 = (uint32_t)m > max32 ? (uint32_t)m : max32;
+        }
+        break;
+    case FX_INT16:
+        for (size_t i = 0; i < n; i++) {
+            int32_t v = ((const int16_t *)x)[i], m = v < 0 ? -v : v;
+            max32 = (uint32_t)m > max32 ? (uint32_t)m : max32;
+        }
+        break;
     case FX_FLOAT32:
     case FX_FLOAT64: break; // never handed here
-    case FX_INT8:
     case FX_UINT8:
-    case FX_INT16:
     case FX_UINT16:
     case FX_UINT32: {
         FxBlockCounts ignored = {0};
         int64_t v[FX_BLOCK];
         for (size_t i = 0; i < n; i += FX_BLOCK) {
             size_t take = n - i < FX_BLOCK ? n - i : FX_BLOCK;
-            uint64_t m = widen(v, (const char *)x + i * (type == FX_UINT32 ? 4 : type == FX_INT16 || type == FX_UINT16 ? 2 : 1), type, take, 1, &ignored);
+            uint64_t m = widen(v, (const char *)x + i * (type == FX_UINT32 ? 4 : type == FX_UINT16 ? 2 : 1), type, take, 1, &ignored);
             max = m > max ? m : max;
         }
         break;
@@ -387,7 +449,18 @@ const FxKernels FX_KERNELS_TABLE = {
               array_stochastic_b, array_stochastic_c, array_below, array_sr_eps, array_signed, array_constant,
               array_pseudo},
     .narrow = narrow,
-    .nearest_even_int8 = nearest_even_int8,
+    .keep = {{keep_int8_int8, keep_int8_int16},
+             {keep_int16_int8, keep_int16_int16},
+             {keep_int32_int8, keep_int32_int16},
+             {keep_int64_int8, keep_int64_int16}},
+    .even = {{even_int8_int8, even_int8_int16},
+             {even_int16_int8, even_int16_int16},
+             {even_int32_int8, even_int32_int16},
+             {even_int64_int8, even_int64_int16}},
+    .stochastic = {{stochastic_int8_int8, stochastic_int8_int16},
+             {stochastic_int16_int8, stochastic_int16_int16},
+             {stochastic_int32_int8, stochastic_int32_int16},
+             {stochastic_int64_int8, stochastic_int64_int16}},
     .pass = pass,
     .mask = mask,
     .subtract = subtract,
