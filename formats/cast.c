@@ -3,6 +3,7 @@
 #include "formats/cast_f32.h"
 #include "formats/kernels_f32.h"
 #include "formats/round_body.h"
+#include "formats/values_f32.h"
 
 #include <assert.h>
 #include <string.h>
@@ -226,15 +227,21 @@ uint64_t fx_max_abs(const void *x, FxType type, size_t n, int *exponent, unsigne
     return max.magnitude;
 }
 
-// Whether the kernels of fixed grids do it.
+enum { FX_EXACT_F32 = 1 << 24, FX_LEAST_UNIT = -100, FX_MOST_UNIT = 60 }; // products of these codes and units are float32
+
+// Whether the kernels of fixed grids do it: codes, or their values where float32 holds them all.
 static bool is_integer_cast(const FxCast *cast, const FxTensor *x, const FxTensor *y) {
-    return fx_grid_is_fixed(&cast->q->grid) && !fx_type_is_float(x->type) && !fx_type_is_float(y->type) && !cast->q->scale.rule->real &&
-           !cast->invalid && !cast->direction;
+    const FxGrid *grid = &cast->q->grid;
+    if (!fx_grid_is_fixed(grid) || fx_type_is_float(x->type) || cast->q->scale.rule->real || cast->invalid || cast->direction)
+        return false;
+    return !fx_type_is_float(y->type) || (y->type == FX_FLOAT32 && fx_grid_low(grid) >= -FX_EXACT_F32 && fx_grid_high(grid) <= FX_EXACT_F32 &&
+                                          cast->exponent >= FX_LEAST_UNIT && cast->exponent <= FX_MOST_UNIT);
 }
 
 void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, const FxTensor *y, size_t first, size_t n, FxStats *stats) {
     assert(first + n <= x->count && first + n <= y->count);
     const FxKernels *kernels = fx_kernels(cast->cpu);
+    const FxGrid *grid = &cast->q->grid;
     FxStats part = {.n = n};
     if (channels == 0 && fx_cast_f32(cast, x, y, first, n, stats))
         return;
@@ -250,7 +257,12 @@ void fx_cast_channels(const FxCast *cast, size_t channels, const FxTensor *x, co
             continue;
         }
         FxBlockCounts counts = {0};
-        uint64_t max = cast_block(cast, kernels, fx_tensor_at(x, i), x->type, fx_tensor_at(y, i), y->type, random ? R : NULL, take, &counts);
+        int32_t codes[FX_BLOCK];
+        const FxTensor out = y->type == FX_FLOAT32 ? (FxTensor){codes, fx_type_for_range(fx_grid_low(grid), fx_grid_high(grid)), take, cast->exponent}
+                                                   : (FxTensor){fx_tensor_at(y, i), y->type, take, 0};
+        uint64_t max = cast_block(cast, kernels, fx_tensor_at(x, i), x->type, out.data, out.type, random ? R : NULL, take, &counts);
+        if (y->type == FX_FLOAT32)
+            fx_values_f32(fx_tensor_at(y, i), &out, 0, take);
         part.saturated += counts.saturated;
         part.zeros_in += counts.zeros_in;
         part.zeros_out += counts.zeros_out;

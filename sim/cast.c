@@ -1,6 +1,6 @@
 #include "sim/cast.h"
 
-#include "sim/values_f32.h"
+#include "formats/values_f32.h"
 
 #include <string.h>
 

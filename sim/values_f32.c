@@ -10,29 +10,6 @@ void fx_pass_f32(uint8_t *pass, const void *x, size_t n, FxNumber lowest, FxNumb
         pass[i] = !(values[i] < low) & !(values[i] > high);
 }
 
-// One loop a type, so that the compiler takes several at once. The unit is a power of two: the product is exact.
-#define VALUES(TYPE)                                                        \
-    for (size_t i = 0; i < n; i++) {                                        \
-        TYPE code = ((const TYPE *)x->data)[first + i];                     \
-        values[i] = (float)code * unit;                                     \
-        zeros += code == 0;                                                 \
-    }
-
-uint64_t fx_values_f32(void *y, const FxTensor *x, size_t first, size_t n) {
-    float *values = y, unit = ldexpf(1, x->exponent);
-    uint64_t zeros = 0;
-    switch (x->type) {
-    case FX_INT32: VALUES(int32_t) break;
-    case FX_INT64: VALUES(int64_t) break;
-    default:
-        for (size_t i = 0; i < n; i++) {
-            values[i] = (float)fx_tensor_get(x, first + i) * unit;
-            zeros += values[i] == 0;
-        }
-    }
-    return zeros;
-}
-
 int64_t fx_code_f32(const void *x, int exponent) {
     float value;
     memcpy(&value, x, sizeof value);

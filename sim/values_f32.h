@@ -10,9 +10,6 @@
 // pass[i] = 1 where lowest <= x[i] <= highest; a NaN passes.
 void fx_pass_f32(uint8_t *pass, const void *x, size_t n, FxNumber lowest, FxNumber highest);
 
-// y[i] = x[first + i] * 2^x->exponent as float32, integers to nearest-even; -100 <= exponent <= 60. Returns how many are 0.
-uint64_t fx_values_f32(void *y, const FxTensor *x, size_t first, size_t n);
-
 // The code of a value that is a multiple of 2^exponent, at most 2^24 of them.
 int64_t fx_code_f32(const void *x, int exponent);
 

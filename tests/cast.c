@@ -2,6 +2,7 @@
 
 #include "formats/bits_f32.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -83,8 +84,15 @@ void tensor_free(FxTensor *t) {
 void cast_codes(int64_t *y, const FxCast *cast, FxType in, FxType out, const int64_t *x, size_t n, FxStats *stats) {
     FxTensor source = tensor_of(in, x, n), codes = tensor_new(out, n);
     fx_cast_range(cast, &source, &codes, 0, n, stats);
-    for (size_t i = 0; i < n; i++)
-        y[i] = fx_tensor_get(&codes, i);
+    for (size_t i = 0; i < n; i++) {
+        if (out == FX_FLOAT32) {
+            const double code = ldexp((double)((const float *)codes.data)[i], -cast->exponent);
+            y[i] = (int64_t)code;
+            assert_true((double)y[i] == code);
+        } else {
+            y[i] = fx_tensor_get(&codes, i);
+        }
+    }
     tensor_free(&source);
     tensor_free(&codes);
 }

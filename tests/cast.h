@@ -19,7 +19,7 @@ FxTensor tensor_new(FxType type, size_t n);
 FxTensor tensor_of(FxType type, const int64_t *codes, size_t n);
 void tensor_free(FxTensor *t);
 
-// Casts x, kept in `in` and stored as `out`, in one range; the codes come back in y.
+// Casts x, kept in `in` and stored as `out`, in one range; the codes come back in y, those of float32 values as well.
 void cast_codes(int64_t *y, const FxCast *cast, FxType in, FxType out, const int64_t *x, size_t n, FxStats *stats);
 
 // Line i of the kernels that this machine can run; false past the last. *i moves behind it.

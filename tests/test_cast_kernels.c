@@ -1,4 +1,4 @@
-// Casts of integers on fixed grids in one pass, whatever the carriers: every shift around those that the kernels take, each
+// Casts of integers on fixed grids, whatever the carriers, values too: every shift around those that the kernels take, each
 // instruction set, against the slow twin's codes and counts.
 #include "tests/cast.h"
 
@@ -37,6 +37,7 @@ static void check(const char *text, const FxQuantiser *q, int source, FxType to,
     FxCast cast = cast_of(q, shift, cpu);
     FxStats got = {0}, want = {.n = N};
     const bool random = fx_rounding_mode(&q->rounding)->needs & FX_ROUND_RANDOM;
+    cast.exponent = to == FX_FLOAT32 ? -12 : 0;
     fill(x, source, shift);
     cast_codes(y, &cast, types[source], to, x, N, &got);
     if (random)
@@ -69,6 +70,7 @@ static void casts_of_every_integer_are_the_slow_twins(void **state) {
             for (int source = 0; source < 4; source++)
                 for (int shift = -2; shift <= (source < 3 ? 33 : 62); shift++) {
                     check(texts[k], &q, source, FX_INT16, shift, cpu);
+                    check(texts[k], &q, source, FX_FLOAT32, shift, cpu);
                     if (fx_grid_low(&q.grid) >= INT8_MIN && fx_grid_high(&q.grid) <= INT8_MAX)
                         check(texts[k], &q, source, FX_INT8, shift, cpu);
                 }

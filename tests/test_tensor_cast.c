@@ -2,7 +2,7 @@
 // any threads; blocks along an axis that does not lie together, against a transposed copy; clip masks against their definition.
 #include "sim/config.h"
 #include "sim/tensor_cast.h"
-#include "sim/values_f32.h"
+#include "formats/values_f32.h"
 #include "tests/cast.h"
 
 #include <math.h>
