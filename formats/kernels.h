@@ -25,6 +25,8 @@ typedef struct FxUnitsTable {
     uint32_t bits; // of a random word; 0: nearest-even
     bool far;      // some drop is not 0
     bool is_short; // none, and x * multiplier + 2^shift stays within int32
+    FxType type;   // of the codes, int8 or int16
+    int32_t low, high;
     int32_t multiplier[FX_UNITS_PERIOD];
     uint32_t word[FX_UNITS_PERIOD];  // 0..31
     int64_t shift[FX_UNITS_PERIOD];  // 0..32
@@ -37,6 +39,10 @@ enum { FX_CAST_SOURCES = 4 };
 
 // y[i] = x[i] / 2^s rounded, clamped to [low, high]; counts; returns the largest |x[i]|. R: n words, of stochastic alone.
 typedef uint64_t FxCastKernel(void *y, const void *x, size_t n, int s, int low, int high, const uint32_t *R, int bits, FxBlockCounts *counts);
+
+// y[i] = x[i] by t from its entry `at` on, clamped to its codes, n <= FX_BLOCK and at + n <= period; counts but for zeros_in.
+// |x * multiplier| < 2^62, rounded within int32. R: n words, NULL for nearest-even.
+typedef void FxUnitsKernel(void *y, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R, FxBlockCounts *counts);
 
 typedef struct FxKernels {
     const char *name;
@@ -72,15 +78,8 @@ typedef struct FxKernels {
 
     // Channels with units of their own. max[i % period] rises to |x[i]|, zeros[i % period] by the zeros.
     void (*max_abs_period)(uint32_t *max, uint32_t *zeros, const int32_t *x, size_t n, size_t period);
-    // n elements by t from its entry `at` on, at + n <= period; |x * multiplier| < 2^62, results within int32. By the laws
-    // nearest-even, stochastic with every drop 0, the same of short
-    // products, and stochastic.
-    void (*units_even)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at);
-    void (*units_stochastic)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
-    void (*units_short)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
-    void (*units_far)(int32_t *q, const int32_t *x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *R);
-    // narrow from int32 to int8 or int16.
-    void (*narrow_int32)(void *y, FxType type, const int32_t *q, size_t n, int32_t low, int32_t high, FxBlockCounts *counts);
+    // By the laws nearest-even, stochastic with every drop 0, the same of short products, and stochastic.
+    FxUnitsKernel *units_even, *units_stochastic, *units_short, *units_far;
 } FxKernels;
 
 // The last table line whose flags are all in cpu.

@@ -14,8 +14,10 @@
 #define FIRST _mm512_unpacklo_epi64
 #define SECOND _mm512_unpackhi_epi64
 #include "formats/philox_simd.h"
+#include "formats/units_avx512.h"
 
 #define FX_KERNELS_PHILOX philox_simd
+#define FX_KERNELS_UNITS(name) name##_avx512
 #define FX_KERNELS_TABLE fx_kernels_avx512
 #define FX_KERNELS_NAME "avx512"
 #define FX_KERNELS_CPU FX_CPU_AVX512

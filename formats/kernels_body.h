@@ -1,5 +1,6 @@
 // Bodies of the inner loops. Included once by the file of each instruction set, which defines FX_KERNELS_TABLE,
-// FX_KERNELS_NAME and FX_KERNELS_CPU, and may bring a Philox of its own as FX_KERNELS_PHILOX; the compiler makes the vectors. Integers only.
+// FX_KERNELS_NAME and FX_KERNELS_CPU, and may bring a Philox of its own as FX_KERNELS_PHILOX and, by FX_KERNELS_UNITS, names of
+// units_stochastic and units_short of its own; the compiler makes the vectors. Integers only.
 #include "formats/kernels.h"
 #include "formats/philox.h"
 #include "formats/round_body.h"
@@ -332,77 +333,7 @@ static uint64_t max_abs(const void *x, FxType type, size_t n) {
     return max > max32 ? max : max32;
 }
 
-static void max_abs_period(uint32_t *restrict max, uint32_t *restrict zeros, const int32_t *restrict x, size_t n, size_t period) {
-    for (size_t done = 0; done < n; done += period) {
-        size_t take = n - done < period ? n - done : period;
-        for (size_t i = 0; i < take; i++) {
-            int32_t v = x[done + i];
-            uint32_t m = v < 0 ? 0 - (uint32_t)v : (uint32_t)v;
-            max[i] = m > max[i] ? m : max[i];
-            zeros[i] += v == 0;
-        }
-    }
-}
-
-// x / 2^drop to nearest, ties to even; below: half a step less 1, and for drop 0 nothing is added.
-static inline int64_t drop_even(int64_t x, int64_t drop, int64_t below) {
-    return (x + below + ((x >> drop) & (drop != 0))) >> drop;
-}
-
-static void units_even(int32_t *restrict q, const int32_t *restrict x, size_t n, const FxUnitsTable *t, size_t at) {
-    const int32_t *restrict multiplier = t->multiplier + at;
-    const int64_t *restrict drop = t->drop + at, *restrict below = t->below + at;
-    for (size_t i = 0; i < n; i++)
-        q[i] = (int32_t)drop_even((int64_t)x[i] * multiplier[i], drop[i], below[i]);
-}
-
-static void units_stochastic(int32_t *restrict q, const int32_t *restrict x, size_t n, const FxUnitsTable *t, size_t at,
-                             const uint32_t *restrict R) {
-    const int32_t *restrict multiplier = t->multiplier + at;
-    const uint32_t *restrict word = t->word + at;
-    const int64_t *restrict shift = t->shift + at;
-    for (size_t i = 0; i < n; i++)
-        q[i] = (int32_t)(((int64_t)x[i] * multiplier[i] + (int64_t)(R[i] >> word[i])) >> shift[i]);
-}
-
-// bits of a word are word + shift: the shift needs no table.
-static void units_short(int32_t *restrict q, const int32_t *restrict x, size_t n, const FxUnitsTable *t, size_t at,
-                        const uint32_t *restrict R) {
-    const int32_t *restrict multiplier = t->multiplier + at;
-    const uint32_t *restrict word = t->word + at;
-    const uint32_t bits = t->bits;
-    for (size_t i = 0; i < n; i++)
-        q[i] = (x[i] * multiplier[i] + (int32_t)(R[i] >> word[i])) >> (bits - word[i]);
-}
-
-static void units_far(int32_t *restrict q, const int32_t *restrict x, size_t n, const FxUnitsTable *t, size_t at, const uint32_t *restrict R) {
-    const int32_t *restrict multiplier = t->multiplier + at;
-    const uint32_t *restrict word = t->word + at;
-    const int64_t *restrict shift = t->shift + at, *restrict drop = t->drop + at, *restrict below = t->below + at;
-    for (size_t i = 0; i < n; i++)
-        q[i] = (int32_t)((drop_even((int64_t)x[i] * multiplier[i], drop[i], below[i]) + (int64_t)(R[i] >> word[i])) >> shift[i]);
-}
-
-static inline int32_t narrow_element32(int32_t q, int32_t low, int32_t high, FxBlockCounts *c) {
-    int32_t y = q < low ? low : q > high ? high : q;
-    c->saturated += y != q;
-    c->zeros_out += y == 0;
-    c->at_limit += (y == low) | (y == high);
-    return y;
-}
-
-static void narrow_int32(void *y, FxType type, const int32_t *q, size_t n, int32_t low, int32_t high, FxBlockCounts *counts) {
-    FxBlockCounts c = {0};
-    if (type == FX_INT8)
-        for (size_t i = 0; i < n; i++)
-            ((int8_t *)y)[i] = (int8_t)narrow_element32(q[i], low, high, &c);
-    else
-        for (size_t i = 0; i < n; i++)
-            ((int16_t *)y)[i] = (int16_t)narrow_element32(q[i], low, high, &c);
-    counts->saturated += c.saturated;
-    counts->zeros_out += c.zeros_out;
-    counts->at_limit += c.at_limit;
-}
+#include "formats/kernels_units.h"
 
 // A constant law lets the compiler put it into the loop.
 __attribute__((always_inline)) static inline void round_array(FxRoundShift *law, int64_t *q, const int64_t *v, size_t n,
@@ -467,8 +398,7 @@ const FxKernels FX_KERNELS_TABLE = {
     .max_abs = max_abs,
     .max_abs_period = max_abs_period,
     .units_even = units_even,
-    .units_stochastic = units_stochastic,
-    .units_short = units_short,
+    .units_stochastic = FX_KERNELS_UNITS(units_stochastic),
+    .units_short = FX_KERNELS_UNITS(units_short),
     .units_far = units_far,
-    .narrow_int32 = narrow_int32,
 };

@@ -74,6 +74,9 @@ bool fx_units_plan(FxUnitsTable *table, const FxCast *casts, size_t channels, Fx
         (!even && !stochastic) || casts->direction)
         return false;
     table->bits = stochastic ? (uint32_t)casts->arg.bits : 0;
+    table->type = y;
+    table->low = (int32_t)fx_grid_low(&q->grid);
+    table->high = (int32_t)fx_grid_high(&q->grid);
     table->far = false;
     table->is_short = true;
     for (size_t c = 0; c < channels; c++) {
@@ -93,18 +96,9 @@ bool fx_units_plan(FxUnitsTable *table, const FxCast *casts, size_t channels, Fx
 // A block between two ends of the table.
 static void cast_part(const FxCast *cast, const FxUnitsTable *t, size_t at, const FxTensor *x, const FxTensor *y, const uint32_t *R, size_t first,
                       size_t n, FxBlockCounts *counts) {
-    const FxKernels *kernels = fx_kernels(cast->cpu);
-    const int32_t *from = (const int32_t *)x->data + first;
-    int32_t q[FX_BLOCK];
-    if (!R)
-        kernels->units_even(q, from, n, t, at);
-    else if (t->far)
-        kernels->units_far(q, from, n, t, at, R);
-    else if (t->is_short)
-        kernels->units_short(q, from, n, t, at, R);
-    else
-        kernels->units_stochastic(q, from, n, t, at, R);
-    kernels->narrow_int32(fx_tensor_at(y, first), y->type, q, n, (int32_t)fx_grid_low(&cast->q->grid), (int32_t)fx_grid_high(&cast->q->grid), counts);
+    const FxKernels *k = fx_kernels(cast->cpu);
+    FxUnitsKernel *kernel = !R ? k->units_even : t->far ? k->units_far : t->is_short ? k->units_short : k->units_stochastic;
+    kernel(fx_tensor_at(y, first), (const int32_t *)x->data + first, n, t, at, R, counts);
 }
 
 void fx_units_cast(const FxCast *casts, size_t channels, const FxUnitsTable *table, const FxTensor *x, const FxTensor *y, size_t first, size_t n,
