@@ -41,8 +41,13 @@ void fx_stats_max(FxStats *stats, uint64_t max_abs, int64_t exponent);
 
 // Units of a source's channels, C of each: value of element i = x[i] * multiplier[i % C] * 2^exponent[i % C]. multiplier
 // NULL: 1; exponent NULL: the tensor's. |x * multiplier| < 2^62 is proved by the caller.
+// seen: what who made x knows of each channel, exactly; NULL: nothing.
+typedef struct FxUnitsSeen {
+    uint64_t max_abs, zeros; // largest |x|, number of zeros among x, both before the multiplier
+} FxUnitsSeen;
 typedef struct FxUnits {
     const int32_t *multiplier, *exponent;
+    const FxUnitsSeen *seen;
 } FxUnits;
 
 // A quantiser made ready for one group: what is chosen once, before its ranges are cast.

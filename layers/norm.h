@@ -49,6 +49,8 @@ typedef struct FxNormChannel {
     int64_t dgamma;      // unit 2^(exponent of gy - k)
     int32_t multiplier;  // dX = t * multiplier * 2^exponent; 0 in a dead channel
     int32_t exponent;
+    FxUnitsSeen seen;    // of t, where is_seen
+    bool is_seen;        // of all channels or none
 } FxNormChannel;
 
 // Running statistics: mean and scale s of C channels, int32, unit 2^exponent. begun: they hold something.

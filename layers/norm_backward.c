@@ -125,14 +125,24 @@ static bool spread_parameters(const Backward *b) {
     return true;
 }
 
-static void find_elements(const Backward *b, FxNormPlan *p, const FxWork *work) {
+// What the loops saw of t, which nothing changes any more.
+static void keep_seen(const Backward *b) {
+    for (size_t c = 0; c < b->plan->channels; c++) {
+        const FxNormPartial total = fx_norm_total(b->plan, c, 0, b->plan->chunks);
+        b->channels[c].seen = (FxUnitsSeen){(uint64_t)total.largest, (uint64_t)total.zeros};
+        b->channels[c].is_seen = true;
+    }
+}
+
+// Returns whether the partials have what was seen.
+static bool find_elements(const Backward *b, FxNormPlan *p, const FxWork *work) {
     const FxNormKernels *k = fx_norm_kernels(work->cpu);
     const int wide = fx_norm_wide(b->x), wide_e = fx_norm_wide(b->gy);
     Backward copy = *b;
     p->lanes.limit = b->limit;
     if (!spread_parameters(b)) {
         fx_work_ranges(work, b->x->count, wide_range, &copy, NULL);
-        return;
+        return false;
     }
     FxNormKernel *kernel = k->plain[wide][wide_e];
     if (!b->rule->detach)
@@ -142,7 +152,8 @@ static void find_elements(const Backward *b, FxNormPlan *p, const FxWork *work) 
         case FX_NORM_SHIFT: kernel = k->power_steps[wide][wide_e]; break;
         default: break;
         }
-    fx_norm_pass(&(FxNormPass){.plan = p, .kernel = kernel, .x = b->x, .e = b->gy, .y = b->t}, work);
+    fx_norm_pass(&(FxNormPass){.plan = p, .kernel = kernel, .x = b->x, .e = b->gy, .y = b->t, .sums = true}, work);
+    return true;
 }
 
 // Range: the first of each chunk's extremes takes the scale's term. A constant chunk's are one element: nothing is left.
@@ -171,9 +182,13 @@ void fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTe
     assert(p.rows <= (gy->type == FX_INT16 ? 1 << 17 : 1 << 24));
     const Backward b = {rule, range_constant, x, gy, t, channels, &p, rule->int32_profile ? INT16_MAX : INT32_MAX};
     find_sums(&b, work);
-    find_elements(&b, &p, work);
+    const bool seen = find_elements(&b, &p, work);
+    for (size_t c = 0; c < channel_count; c++)
+        channels[c].is_seen = false;
     if (rule->kind == FX_NORM_RANGE && !rule->detach)
         move_extremes(&b, work);
+    else if (seen)
+        keep_seen(&b);
     for (size_t c = 0; c < channel_count; c++) {
         const int32_t ex = x_exponents ? x_exponents[c] : x->exponent, egy = gy_exponents ? gy_exponents[c] : gy->exponent;
         channels[c].multiplier = is_dead(&b, c) ? 0 : channels[c].G;

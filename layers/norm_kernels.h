@@ -31,6 +31,7 @@ typedef struct FxNormLanes {
 typedef struct FxNormSums {
     int32_t sum[FX_NORM_LANES], low[FX_NORM_LANES], high[FX_NORM_LANES];
     int16_t above[FX_NORM_LANES], below[FX_NORM_LANES];
+    int32_t largest[FX_NORM_LANES], zeros[FX_NORM_LANES]; // largest |y|, zeros of y
     int16_t max[FX_NORM_LANES], min[FX_NORM_LANES], max_row[FX_NORM_LANES], min_row[FX_NORM_LANES];
 } FxNormSums;
 
@@ -47,7 +48,7 @@ typedef struct FxNormKernels {
     FxNormKernel *map[2];      // y = round(d * factor / 2^(shift + 1)) + base
     FxNormKernel *products[2][2];       // sum e, products e * x
     FxNormKernel *power_products[2][2]; // sum e, products e * a
-    // y = e * unit - base - correction, saturated to limit
+    // y = e * unit - base - correction, saturated to limit; its largest magnitude and zeros
     FxNormKernel *plain[2][2];       // 0
     FxNormKernel *sign_steps[2][2];  // sgn(d) * step
     FxNormKernel *line_steps[2][2];  // round(d * factor / 2^(shift + 1))

@@ -25,6 +25,19 @@ INLINE int32_t power_of(int32_t d) {
     return d < 0 ? -power : power;
 }
 
+INLINE void see(int32_t y, int32_t *largest, int32_t *zeros) {
+    const int32_t m = y < 0 ? -y : y;
+    *largest = m > *largest ? m : *largest;
+    *zeros += y == 0;
+}
+
+INLINE void see_lanes(FxNormSums *s, const int32_t *largest, const int32_t *zeros, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        s->largest[i] = largest[i] > s->largest[i] ? largest[i] : s->largest[i];
+        s->zeros[i] += zeros[i];
+    }
+}
+
 #define NAME(name) name##_8
 #define CODE int8_t
 #define FRACTION 8

@@ -45,18 +45,21 @@ INLINE int32_t PAIR(limited)(int32_t t, int32_t limit) {
 }
 
 INLINE void PAIR(plain_lanes)(const FxNormBlock *b, const FxNormLanes *l, FxNormSums *s, size_t n) {
-    (void)s;
+    int32_t largest[FX_NORM_LANES] = {0}, zeros[FX_NORM_LANES] = {0};
     const ERROR *restrict e = b->e;
     int32_t *restrict y = b->y;
     const int32_t *restrict unit = l->unit, *restrict base = l->base;
     const int32_t limit = l->limit;
     for (size_t row = 0; row < b->rows; row++, e += b->stride, y += b->stride)
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             y[i] = PAIR(limited)(e[i] * unit[i] - base[i], limit);
+            see(y[i], &largest[i], &zeros[i]);
+        }
+    see_lanes(s, largest, zeros, n);
 }
 
 INLINE void PAIR(sign_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, FxNormSums *s, size_t n) {
-    (void)s;
+    int32_t largest[FX_NORM_LANES] = {0}, zeros[FX_NORM_LANES] = {0};
     const CODE *restrict x = b->x;
     const ERROR *restrict e = b->e;
     int32_t *restrict y = b->y;
@@ -66,11 +69,13 @@ INLINE void PAIR(sign_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, F
         for (size_t i = 0; i < n; i++) {
             const int32_t up = x[i] > above[i] ? step[i] : 0, down = x[i] < below[i] ? step[i] : 0;
             y[i] = PAIR(limited)(e[i] * unit[i] - base[i] - up + down, limit);
+            see(y[i], &largest[i], &zeros[i]);
         }
+    see_lanes(s, largest, zeros, n);
 }
 
 INLINE void PAIR(line_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, FxNormSums *s, size_t n) {
-    (void)s;
+    int32_t largest[FX_NORM_LANES] = {0}, zeros[FX_NORM_LANES] = {0};
     const CODE *restrict x = b->x;
     const ERROR *restrict e = b->e;
     int32_t *restrict y = b->y;
@@ -80,11 +85,13 @@ INLINE void PAIR(line_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, F
         for (size_t i = 0; i < n; i++) {
             const int32_t d = x[i] * (1 << FRACTION) - mean[i];
             y[i] = PAIR(limited)(e[i] * unit[i] - base[i] - (((d * factor[i] >> shift[i]) + 1) >> 1), limit);
+            see(y[i], &largest[i], &zeros[i]);
         }
+    see_lanes(s, largest, zeros, n);
 }
 
 INLINE void PAIR(power_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, FxNormSums *s, size_t n) {
-    (void)s;
+    int32_t largest[FX_NORM_LANES] = {0}, zeros[FX_NORM_LANES] = {0};
     const CODE *restrict x = b->x;
     const ERROR *restrict e = b->e;
     int32_t *restrict y = b->y;
@@ -94,7 +101,9 @@ INLINE void PAIR(power_steps_lanes)(const FxNormBlock *b, const FxNormLanes *l, 
         for (size_t i = 0; i < n; i++) {
             const int32_t a = power_of(x[i] * (1 << FRACTION) - mean[i]);
             y[i] = PAIR(limited)(e[i] * unit[i] - base[i] - (((a * factor[i] >> shift[i]) + 1) >> 1), limit);
+            see(y[i], &largest[i], &zeros[i]);
         }
+    see_lanes(s, largest, zeros, n);
 }
 
 KERNEL(PAIR(products), PAIR(products_lanes))

@@ -89,6 +89,8 @@ static void fold(const FxNormPlan *p, FxNormPartial *partials, const FxNormSums 
         to->product += s->low[i] + s->high[i] * (INT64_C(1) << 15);
         to->above += s->above[i];
         to->below += s->below[i];
+        to->zeros += s->zeros[i];
+        to->largest = s->largest[i] > to->largest ? s->largest[i] : to->largest;
         if (extremes.max > INT16_MIN) // a lane without rows has none
             take_extremes(to, &extremes);
     }
@@ -153,6 +155,8 @@ FxNormPartial fx_norm_total(const FxNormPlan *plan, size_t channel, size_t first
         total.product += from->product;
         total.above += from->above;
         total.below += from->below;
+        total.zeros += from->zeros;
+        total.largest = from->largest > total.largest ? from->largest : total.largest;
         take_extremes(&total, from);
     }
     return total;

@@ -30,6 +30,8 @@ typedef struct FxNormSteps {
 // Sums of one task and channel.
 typedef struct FxNormPartial {
     int64_t sum, product, above, below;
+    int64_t zeros;   // of y, and its largest magnitude
+    int32_t largest;
     int32_t max, min;
     uint32_t max_row, min_row; // first row of each
 } FxNormPartial;

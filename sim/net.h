@@ -80,6 +80,7 @@ struct FxNormNode {
     int32_t *x_exponents;        // of preact; NULL: one a tensor
     FxTensor x_kept;             // with x_exponents: those of the last training step, which channels that are all zero keep
     int32_t *multiplier, *exponent; // of dx
+    FxUnitsSeen *seen;           // in dx
     FxTensor mean, scale, xhat;  // float32; xhat no data: it is not rounded
     FxTensor running[2];         // mean, scale
     int64_t running_state[2];    // 1: begun; exponent

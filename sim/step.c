@@ -209,7 +209,7 @@ static void bias_gradient(const FxStep *s, FxNode *node, const FxTensor *x, cons
 }
 
 void fx_step_gradient(const FxStep *s, FxNode *node) {
-    const FxUnits units = {NULL, node->dw_exponents};
+    const FxUnits units = {NULL, node->dw_exponents, NULL};
     const bool apart = node->dw_exponents && node->dw.type != FX_FLOAT32;
     FxSource source = {.x = &node->dw, .units = apart ? &units : NULL};
     if (!node->g.data)

@@ -111,7 +111,8 @@ void fx_step_norm(const FxStep *s, FxNode *node, const FxTensor *input) {
     fx_step_trace(s, node, "norm", &y);
 }
 
-static void back_integers(const FxStep *s, FxNode *node, const FxTensor *x, const FxTensor *gy, FxTensor *t) {
+// Returns whether norm->seen holds what is in t.
+static bool back_integers(const FxStep *s, FxNode *node, const FxTensor *x, const FxTensor *gy, FxTensor *t) {
     FxNormNode *norm = node->norm;
     FxNode *gamma = gamma_of(node), *beta = beta_of(node);
     const size_t channels = gamma->store.count;
@@ -120,11 +121,13 @@ static void back_integers(const FxStep *s, FxNode *node, const FxTensor *x, cons
         const FxNormChannel *channel = &norm->channels[c];
         norm->multiplier[c] = channel->multiplier;
         norm->exponent[c] = channel->exponent;
+        norm->seen[c] = channel->seen;
         fx_tensor_set(&gamma->dw, c, channel->dgamma);
         fx_tensor_set(&beta->dw, c, channel->dbeta);
         gamma->dw_exponents[c] = gy->exponent - channel->k;
         beta->dw_exponents[c] = gy->exponent;
     }
+    return norm->channels[0].is_seen;
 }
 
 void fx_step_norm_back(const FxStep *s, FxNode *node) {
@@ -132,10 +135,10 @@ void fx_step_norm_back(const FxStep *s, FxNode *node) {
     FxNode *gamma = gamma_of(node), *beta = beta_of(node);
     FxTensor x = fx_step_images(&node->x, node->layer.in, s->images), gy = fx_step_images(&node->e, node->layer.out, s->images);
     FxTensor dx = fx_step_images(&node->dx, node->layer.in, s->images);
-    const FxUnits units = {norm->multiplier, norm->exponent};
+    FxUnits units = {norm->multiplier, norm->exponent, NULL};
     fx_step_trace(s, node, "preact-error", &gy);
     if (norm->integers)
-        back_integers(s, node, &x, &gy, &dx);
+        units.seen = back_integers(s, node, &x, &gy, &dx) ? norm->seen : NULL;
     else
         fx_norm_backward_f32(&norm->rule, &x, &norm->mean, &norm->scale, &gamma->layer.weight, &gy, &gamma->dw, &beta->dw, &dx, &s->net->work);
     fx_step_trace(s, node, "norm.back", &dx);

@@ -196,6 +196,16 @@ static void units_max_range(void *context, size_t first, size_t n, FxStats *stat
     fx_units_max(c->t->casts, c->t->channels, c->x, first, n, stats);
 }
 
+// The maxima that came with the units. rows: of a channel; returns the zeros among all x * multiplier.
+static uint64_t take_seen(const FxTensorCast *t, size_t rows) {
+    uint64_t zeros = 0;
+    for (size_t c = 0; c < t->channels; c++) {
+        t->casts[c].max_abs = t->units->seen[c].max_abs;
+        zeros += t->casts[c].multiplier ? t->units->seen[c].zeros : rows;
+    }
+    return zeros;
+}
+
 static void units_range(void *context, size_t first, size_t n, FxStats *stats) {
     const UnitsContext *c = context;
     fx_units_cast(c->t->casts, c->t->channels, c->table, c->x, c->y, first, n, stats);
@@ -250,7 +260,10 @@ static FxScaleChoice cast_units(const FxTensorCast *t, const FxWork *work, const
     FxUnitsTable table;
     UnitsContext context = {t, NULL, x, y};
     FxStats before = {0};
-    fx_work_ranges(work, x->count, units_max_range, &context, &before);
+    if (t->units && t->units->seen)
+        before.zeros_in = take_seen(t, x->count / t->channels);
+    else
+        fx_work_ranges(work, x->count, units_max_range, &context, &before);
     FxScaleChoice choice = {0};
     if (together)
         choice = choose_together(t, x, state);

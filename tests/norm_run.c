@@ -74,7 +74,19 @@ const FxNormSteps *norm_steps(const NormRun *r, size_t channel) {
 static bool same_channel(const FxNormChannel *a, const FxNormChannel *b) {
     return a->num == b->num && a->den == b->den && a->mean == b->mean && a->R == b->R && a->k == b->k && a->G == b->G &&
            a->G_exponent == b->G_exponent && a->signs == b->signs && a->floored == b->floored && a->dbeta == b->dbeta &&
-           a->dgamma == b->dgamma && a->multiplier == b->multiplier && a->exponent == b->exponent;
+           a->dgamma == b->dgamma && a->multiplier == b->multiplier && a->exponent == b->exponent && a->is_seen == b->is_seen;
+}
+
+// What the loops saw of t is what stands in it.
+static bool sees_t(const NormRun *r, size_t c) {
+    FxUnitsSeen seen = {0, 0};
+    for (size_t i = c; i < r->n * r->c; i += r->c) {
+        const int64_t t = fx_tensor_get(&r->t, i);
+        const uint64_t m = (uint64_t)(t < 0 ? -t : t);
+        seen.max_abs = m > seen.max_abs ? m : seen.max_abs;
+        seen.zeros += t == 0;
+    }
+    return !r->channels[c].is_seen || (seen.max_abs == r->channels[c].seen.max_abs && seen.zeros == r->channels[c].seen.zeros);
 }
 
 void norm_run_everywhere(NormRun *r) {
@@ -103,6 +115,10 @@ void norm_run_everywhere(NormRun *r) {
             if (!same)
                 fail_msg("%s, %d threads, n = %zu, C = %zu, kind %d: other bytes than the first", fx_cpu_level(level), threads, r->n, r->c,
                          r->rule.kind);
+            for (size_t c = 0; c < r->c; c++)
+                if (!sees_t(r, c))
+                    fail_msg("%s, %d threads, n = %zu, C = %zu, kind %d, channel %zu: t has not %llu at most and %llu zeros", fx_cpu_level(level), threads,
+                             r->n, r->c, r->rule.kind, c, (unsigned long long)r->channels[c].seen.max_abs, (unsigned long long)r->channels[c].seen.zeros);
         }
     }
     free(y);

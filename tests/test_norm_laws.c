@@ -225,6 +225,24 @@ static void every_instruction_set_takes_the_nearest_power_of_every_deviation(voi
     }
 }
 
+// Of range the elements that carry the scale's term are moved when the loops are through.
+static void every_loop_but_ranges_sees_its_t(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 4; kind++)
+        for (int detach = 0; detach < 2; detach++)
+            for (int pair = 0; pair < 4; pair++) {
+                NormRun r = norm_run_new(kinds[kind], pair & 1 ? FX_INT16 : FX_INT8, pair & 2 ? FX_INT16 : FX_INT8, 6000, 10); // several tasks
+                r.rule.chunks = 4;
+                r.rule.detach = detach;
+                r.constant = 20000;
+                fill_run(&r, GAUSS, GAUSS, (uint64_t)(kind * 8 + pair));
+                norm_run_everywhere(&r);
+                for (size_t c = 0; c < r.c; c++)
+                    assert_true(r.channels[c].is_seen == (detach || kinds[kind] != FX_NORM_RANGE) && (!r.channels[c].is_seen || r.channels[c].seen.max_abs));
+                norm_run_free(&r);
+            }
+}
+
 // ---- invariants ---------------------------------------------------------------------------------------------------
 
 static NormRun invariant_run(FxNormKind kind, FxType type, size_t n, uint64_t seed) {
@@ -416,6 +434,7 @@ int main(void) {
         cmocka_unit_test(straining_inputs_agree_with_the_twin),
         cmocka_unit_test(what_passes_32_bits_saturates),
         cmocka_unit_test(every_instruction_set_takes_the_nearest_power_of_every_deviation),
+        cmocka_unit_test(every_loop_but_ranges_sees_its_t),
         cmocka_unit_test(adding_a_constant_to_x_leaves_y),
         cmocka_unit_test(doubling_x_leaves_y_where_the_mean_is_exact),
         cmocka_unit_test(a_constant_channel_and_a_single_element_give_beta),

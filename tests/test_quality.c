@@ -297,7 +297,7 @@ static void channels_count_by_their_own_units(void **state) {
         FxTensor x = tensor_of(wide ? FX_INT64 : FX_INT32, cx, n), q = tensor_of(FX_INT8, cq, n);
         x.exponent = -7;
         q.exponent = -3;
-        FxUnits units = {multiplied ? multiplier : NULL, k % 7 ? unit : NULL};
+        FxUnits units = {multiplied ? multiplier : NULL, k % 7 ? unit : NULL, NULL};
         double order[FIELDS] = {0}, chunk[FIELDS] = {0}, got[FIELDS], most = 0, source = 0;
         for (size_t i = 0; i < n; i++) {
             const size_t c = i % channels;
@@ -343,7 +343,7 @@ static void crest_of_a_source_and_a_grid_without_units(void **state) {
     FxTensor x = tensor_of(FX_INT32, (int64_t[]){3, 2, -2, 0}, 4), q = tensor_of(FX_INT8, (int64_t[]){1, 0, -1, 0}, 4);
     FxGrid g = grid_of("fixed8");
     const int32_t multiplier[] = {2, 2}, exponent[] = {-2, -3};
-    const FxUnits units = {multiplier, exponent};
+    const FxUnits units = {multiplier, exponent, NULL};
     FxQuality s = {0};
     FxRounded r = {.x = &x, .q = &q, .units = &units, .channels = 2, .grid = &g, .crest_of_source = true};
     fx_quality_add(&s, &r, &(FxWork){.threads = 1});

@@ -54,7 +54,7 @@ static void check_case(const Golden *g, size_t first, size_t C, bool of_t) {
     char text[64];
     snprintf(text, sizeof text, "fixed%d@max%s/stochastic:%d", (int)golden_int(g, first, "dx_bits"), channel ? ".channel" : "", (int)golden_int(g, first, "r"));
     FxQuantiser q = quantiser_of(text);
-    FxUnits units = {of_t ? multiplier : NULL, exponent};
+    FxUnits units = {of_t ? multiplier : NULL, exponent, NULL};
     FxTensorCast cast = {.q = &q, .random = random, .channels = C, .casts = casts, .units = &units, .exponents = exponents, .last = (int)last};
     FxTensor from = tensor_of(of_t ? FX_INT32 : FX_INT64, x, n * C), to = tensor_new(fx_quantiser_type(&q), n * C);
     unsigned cpu;
@@ -183,6 +183,18 @@ static void normalise(FxStats *stats) {
         stats->max_exponent++;
 }
 
+static FxUnitsSeen seen_of[CHANNELS];
+
+static void find_seen(size_t n, size_t channels) {
+    memset(seen_of, 0, sizeof seen_of);
+    for (size_t i = 0; i < n; i++) {
+        FxUnitsSeen *s = &seen_of[i % channels];
+        const uint64_t m = x[i] < 0 ? 0 - (uint64_t)x[i] : (uint64_t)x[i];
+        s->max_abs = m > s->max_abs ? m : s->max_abs;
+        s->zeros += x[i] == 0;
+    }
+}
+
 static void check_trial(const Trial *t, size_t n, uint64_t seed) {
     static int exponents[CHANNELS];
     static int32_t got[CHANNELS];
@@ -194,13 +206,15 @@ static void check_trial(const Trial *t, size_t n, uint64_t seed) {
     uint64_t element0 = seed % 2 ? 12345 : 0;
     fill(t, n, seed);
     slow_cast(t, &q, &random, element0, n, exponents, &known);
-    FxUnits units = {t->multiplier_bits ? multiplier : NULL, exponent};
+    FxUnits units = {t->multiplier_bits ? multiplier : NULL, exponent, NULL};
+    find_seen(n, t->channels);
     FxTensor from = tensor_of(t->in, x, n), to = tensor_new(t->out, n);
     unsigned cpu;
     for (int line = 0; next_cpu(&line, &cpu);)
         for (int threads = 1; threads <= 3; threads++) {
             FxWork work = {threads, cpu, NULL, 0};
             FxStats seen = {0};
+            units.seen = threads == 2 ? seen_of : NULL; // who made x knows, or not
             FxTensorCast cast = {.q = &q, .random = random, .element0 = element0, .channels = t->channels, .casts = casts, .units = &units, .exponents = got};
             memset(to.data, 0x55, n * fx_type_size(t->out));
             for (size_t c = 0; c < t->channels; c++)
@@ -311,7 +325,7 @@ static void multiplier_one_and_one_exponent_is_the_plain_cast(void **state) {
                 ones[c] = 1, exponents[c] = -14;
             for (int i = 0; i < 2 && q.scale.rule->start; i++)
                 q.scale.rule->start(&q.scale, &q.grid, words[i]);
-            FxUnits units = {form ? ones : NULL, exponents};
+            FxUnits units = {form ? ones : NULL, exponents, NULL};
             FxTensor from = tensor_of(FX_INT32, x, N), to[2] = {tensor_new(type, N), tensor_new(type, N)};
             from.exponent = -14;
             for (int call = 0; call < 3; call++) {
@@ -347,7 +361,7 @@ static void float_sites_round_the_value(void **state) {
         fill(&t, N, k);
         for (size_t i = 0; i < N; i++)
             values[i] = (float)ldexp((double)product(&t, i), exponent[i % C]);
-        FxUnits units = {multiplier, exponent};
+        FxUnits units = {multiplier, exponent, NULL};
         FxTensor from[2] = {{values, FX_FLOAT32, N, 0}, tensor_of(FX_INT32, x, N)}, to[2] = {{known, FX_FLOAT32, N, 0}, {got, FX_FLOAT32, N, 0}};
         for (int i = 0; i < 2; i++) {
             FxTensorCast cast = {.q = &q, .random = {fx_random_source(0), 32, {5, 6, 7}}, .channels = C, .casts = casts, .units = i ? &units : NULL};
@@ -370,7 +384,7 @@ static void values_of_a_channels_codes_are_codes_times_its_unit(void **state) {
     static int8_t codes[N];
     Trial t = {.bits = 31, .multiplier_bits = 15, .spread = 30, .channels = C};
     FxQuantiser q = quantiser_of("fixed8@max.channel/stochastic:32");
-    FxUnits units = {multiplier, exponent};
+    FxUnits units = {multiplier, exponent, NULL};
     FxTensorCast cast = {.q = &q, .random = {fx_random_source(0), 32, {5, 6, 7}}, .channels = C, .casts = casts, .units = &units, .exponents = exponents};
     FxWork work = {2, fx_cpu_detect(), NULL, 0};
     FxStats stats[2] = {{0}};
@@ -383,7 +397,7 @@ static void values_of_a_channels_codes_are_codes_times_its_unit(void **state) {
         assert_true(got[i] == (float)ldexp(codes[i], exponents[i % C]));
     assert_true(same_counts(&stats[0], &stats[1]));
     // without units: the tensor's exponent for all, multiplier 1
-    FxUnits same = {NULL, NULL};
+    FxUnits same = {NULL, NULL, NULL};
     static int8_t again[N];
     static int32_t others[C];
     FxTensor second = {again, FX_INT8, N, 0};
@@ -404,7 +418,7 @@ static void a_tensor_of_zeros_keeps_the_last_exponent(void **state) {
     int32_t source[6] = {0, 5, 0, -7, 0, 3}, zero[2] = {77, 0}, units_of[2] = {-3, 9};
     int8_t codes[6];
     FxQuantiser q = quantiser_of("fixed8@max/stochastic:32");
-    FxUnits units = {zero, units_of};
+    FxUnits units = {zero, units_of, NULL};
     FxTensorCast cast = {.q = &q, .random = {fx_random_source(0), 32, {5, 6, 7}}, .channels = 2, .casts = casts, .units = &units, .last = -21};
     FxTensor from = {source, FX_INT32, 6, 0}, to = {codes, FX_INT8, 6, 0};
     FxStats stats = {0};
