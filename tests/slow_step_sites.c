@@ -58,8 +58,17 @@ typedef struct Unit {
     int unit, declared;
 } Unit;
 
+// log2 of WAGE's alpha: 1.5 steps of the weights' grid over sqrt(3 / fan-in), the nearest power of two that is no less than 1.
+static int log2_alpha(const SlowNode *node, int bits) {
+    const Wide n = node->kernel * node->kernel * node->ic;
+    int k = 0;
+    while (9 * n >= 12 * slow_power(2 * k + 2 * bits - 1)) // 9/4 n >= 3 * 2^(2 (k + 1/2) + 2 (bits - 1))
+        k++;
+    return k;
+}
+
 // Group g of the channels; -1: all elements. At the coarsest exponent that carries something.
-static Unit choose(const FxQuantiser *q, const SlowGrid *grid, const SlowValues *x, int g, int last) {
+static Unit choose(const SlowNode *node, const FxQuantiser *q, const SlowGrid *grid, const SlowValues *x, int g, int last) {
     const char *rule = q->scale.rule->name;
     const int F = q->grid.fraction;
     uint64_t most = 0;
@@ -67,6 +76,8 @@ static Unit choose(const FxQuantiser *q, const SlowGrid *grid, const SlowValues 
     bool any = false;
     if (!strcmp(rule, "const"))
         return (Unit){q->scale.parameter[0] - F, q->scale.parameter[0] - F};
+    if (!strcmp(rule, "alpha"))
+        return (Unit){-F, -F - log2_alpha(node, q->grid.bits)};
     for (size_t i = 0; i < x->n; i++)
         if (x->v[i] && (g < 0 || i % (size_t)x->c == (size_t)g) && (!any || slow_step_exponent(x, i) > e)) {
             e = slow_step_exponent(x, i);
@@ -109,7 +120,7 @@ SlowValues slow_step_round(SlowStep *s, SlowNode *node, FxSite site, const SlowV
         y.ec = slow_step_memory(s, (size_t)x->c, sizeof *y.ec);
     for (int g = 0; g < (apart ? x->c : 1); g++) {
         int *last = &node->last[site][apart ? g : SLOW_CHANNELS];
-        const Unit unit = choose(&c->q, &grid, x, apart ? g : -1, *last);
+        const Unit unit = choose(node, &c->q, &grid, x, apart ? g : -1, *last);
         *(apart ? &y.ec[g] : &y.e) = unit.declared;
         if (!s->evaluation)
             *last = unit.declared;
