@@ -22,7 +22,7 @@ const FxKernelsF32 *fx_kernels_f32(unsigned cpu) {
     return best;
 }
 
-enum { FIELD_BIAS = 127, FIELD_UNIT = 150, FIELD_MOST = 254, OUTPUTS = 2 };
+enum { EXPONENT_F32 = 0xFF << 23, FIELD_BIAS = 127, FIELD_UNIT = 150, FIELD_MOST = 254, OUTPUTS = 2 };
 
 // What one cast runs.
 typedef struct Plan {
@@ -90,6 +90,11 @@ static void fuse(Plan *p, const FxCast *cast, int least, int most) {
     bool adds = (fixed ? q->grid.bits : M) + r <= 21 && least - M - r >= (fixed ? 26 : 2) && end < FIELD_MOST && adds_to_nearest();
     p->fused = (even || fx_rounding_is_stochastic(&q->rounding)) && (fixed || p->grid.over == p->grid.limit) && (direct ? r <= 23 - M : adds);
     p->grid.beyond = (uint32_t)binades << 23;
+    if (even && direct && p->grid.limit == EXPONENT_F32 - 1 && p->grid.negative_zero && p->outputs == 1 && p->out[0].type == FX_FLOAT32) {
+        p->out[0].fused = p->kernels->same;
+        p->fused = true;
+        return;
+    }
     for (int i = 0; p->fused && i < p->outputs; i++) {
         int out = p->out[i].type == FX_FLOAT32 ? 0 : (int)p->out[i].size;
         p->out[i].fused = out > 2 ? NULL : p->kernels->fused[fixed ? 2 : direct][!even][out];

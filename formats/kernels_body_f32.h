@@ -419,6 +419,20 @@ FUSED(stochastic_fixed_values, VALUES, FIXED, true)
 FUSED(stochastic_fixed_codes8, CODES8, FIXED, true)
 FUSED(stochastic_fixed_codes16, CODES16, FIXED, true)
 
+// float32 on its own grid.
+static void same(void *restrict y, const uint32_t *restrict x, Low *l, size_t count, G *g, X *R, Arg *arg, Counts *counts) {
+    uint32_t zeros = 0, at_limit = 0, max = 0;
+    (void)l, (void)R, (void)arg;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t a = x[i] & 0x7FFFFFFF;
+        ((uint32_t *)y)[i] = x[i];
+        zeros += a == 0;
+        at_limit += a == g->limit;
+        max = a > max ? a : max;
+    }
+    *counts = (Counts){.zeros_in = zeros, .zeros_out = zeros, .at_limit = at_limit, .max = max};
+}
+
 static uint32_t max_finite(const uint32_t *x, size_t n) {
     uint32_t max = 0;
     for (size_t i = 0; i < n; i++) {
@@ -461,6 +475,7 @@ const FxKernelsF32 FX_KERNELS_F32_TABLE = {
               {{even_direct_values, NULL, even_direct_codes16}, {stochastic_direct_values, NULL, stochastic_direct_codes16}},
               {{even_fixed_values, even_fixed_codes8, even_fixed_codes16},
                {stochastic_fixed_values, stochastic_fixed_codes8, stochastic_fixed_codes16}}},
+    .same = same,
     .max_finite = max_finite,
     .block_max = block_max,
 };

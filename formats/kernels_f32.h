@@ -48,6 +48,7 @@ typedef struct FxKernelsF32 {
     // One pass, saturating, for blocks without Inf and NaN: [float, float with float32's lowest binade, fixed][nearest-even,
     // stochastic c][values, 8-bit, 16-bit codes]. The unit no subnormal; M + r <= 21, direct r <= 23 - M, fixed W + r <= 21.
     FxFusedF32 *fused[3][2][3];
+    FxFusedF32 *same; // float32 on its own grid, without Inf and NaN: copied and counted
     uint32_t (*max_finite)(const uint32_t *x, size_t n); // bits of the largest finite magnitude
     // max[b]: the largest magnitude bits, Inf and NaN included, of elements b * block .. of n
     void (*block_max)(uint32_t *max, const uint32_t *x, size_t n, size_t block);

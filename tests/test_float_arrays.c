@@ -15,7 +15,7 @@
 
 static const char *const grids[] = {
     "e4m3fn", "e5m2", "bf16", "fp16", "e2m1fn", "fixed8", "fixed12f3", "ufixed8", "dlfloat16", "hfp8_143_nosub", "e4m3fn@block32",
-    "fixed8f6@block32", "fixed8@max", "e4m3fn@const:5", "e5m2@block16:even", "e2m1fn@block32:ceil", "fixed8t", "e4m3fnuz", "e3m2fn", "tf32",
+    "fixed8f6@block32", "fixed8@max", "e4m3fn@const:5", "e5m2@block16:even", "e2m1fn@block32:ceil", "fixed8t", "e4m3fnuz", "e3m2fn", "tf32", "fp32",
 };
 static const struct {
     const char *text;
