@@ -22,8 +22,8 @@ unsigned fx_cpu_detect(void) {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         cpu |= FX_CPU_AVX2;
-    if ((cpu & FX_CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if ((cpu & FX_CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         cpu |= FX_CPU_AVX512;
     if ((cpu & FX_CPU_AVX512) && __builtin_cpu_supports("avx512vnni"))
         cpu |= FX_CPU_VNNI;

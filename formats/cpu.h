@@ -8,7 +8,7 @@
 enum {
     FX_CPU_SCALAR = 0,
     FX_CPU_AVX2 = 1,
-    FX_CPU_AVX512 = 2, // F, BW, DQ, VL
+    FX_CPU_AVX512 = 2, // F, CD, BW, DQ, VL
     FX_CPU_VNNI = 4    // AVX-512 VNNI
 };
 

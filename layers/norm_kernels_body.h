@@ -13,15 +13,23 @@
             loop(block, lanes, sums, block->lanes);                                            \
     }
 
-// sgn(d) * 2^(log2 |d| to nearest), |d| < 2^16: the top bit of |d| * sqrt(2), whose rounding up changes none of them.
-INLINE int32_t power_of(int32_t d) {
-    uint32_t v = (uint32_t)(d < 0 ? -d : d) * 46341u >> 15;
+// The highest bit of v alone; 0 of 0.
+INLINE uint32_t highest_bit(uint32_t v) {
+#ifdef __AVX512CD__ // counts the leading zeros of whole vectors
+    return UINT32_C(0x80000000) >> __builtin_clz(v | 1) & (0 - (uint32_t)(v != 0));
+#else
     v |= v >> 1;
     v |= v >> 2;
     v |= v >> 4;
     v |= v >> 8;
     v |= v >> 16;
-    const int32_t power = (int32_t)(v - (v >> 1));
+    return v - (v >> 1);
+#endif
+}
+
+// sgn(d) * 2^(log2 |d| to nearest), |d| < 2^16: the top bit of |d| * sqrt(2), whose rounding up changes none of them.
+INLINE int32_t power_of(int32_t d) {
+    const int32_t power = (int32_t)highest_bit((uint32_t)(d < 0 ? -d : d) * 46341u >> 15);
     return d < 0 ? -power : power;
 }
 
