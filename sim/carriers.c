@@ -17,9 +17,22 @@ static const FxSiteConfig *site_of(const FxConfig *c, int phase, int index, FxSi
     return &c->phases[phase].layers[index].site[site];
 }
 
+// Whether integers may have an exponent a channel there: what reads them tells the channels apart, or is aligned for them. Errors
+// where the recipe claims integers; elsewhere their values are float32, whose source may be floats as well.
+static bool takes_channels(const FxConfig *c, int index, FxSite site) {
+    uint64_t most = 0;
+    if (site != FX_SITE_ERROR && site != FX_SITE_ERROR_GRAD)
+        return site == FX_SITE_PREACT;
+    const bool products = fx_carrier(c, index, fx_left_site(c, index, FX_GRADIENT), NULL) != FX_FLOAT32;
+    if (site == FX_SITE_ERROR_GRAD)
+        return products;
+    const bool weights = fx_carrier(c, index, fx_right_site(c, index, FX_ERROR), &most) != FX_FLOAT32;
+    return c->claims_integer && weights && most << FX_ERROR_SPREAD <= INT16_MAX && (products || fx_has_copy(c, index, FX_SITE_ERROR_GRAD));
+}
+
 FxType fx_carrier(const FxConfig *c, int index, FxSite site, uint64_t *max) {
     FxType type = FX_INT8;
-    const bool channels = site == FX_SITE_PREACT || (site == FX_SITE_ERROR_GRAD && fx_carrier(c, index, fx_left_site(c, index, FX_GRADIENT), NULL) != FX_FLOAT32);
+    const bool channels = takes_channels(c, index, site);
     uint64_t most = 0;
     bool any = false, floats = c->carries_floats;
     for (int i = 0; i < c->phase_count; i++) {
@@ -92,6 +105,10 @@ bool fx_has_channels(const FxConfig *c, int index, FxSite site) {
     for (int i = 0; i < c->phase_count; i++)
         channels |= fx_site_is_channel(site_of(c, i, index, site));
     return channels;
+}
+
+bool fx_has_integer_channels(const FxConfig *c, int index, FxSite site) {
+    return fx_has_channels(c, index, site) && fx_carrier(c, index, site, NULL) != FX_FLOAT32;
 }
 
 bool fx_norm_is_integer(const FxConfig *c, int index) {

@@ -10,6 +10,9 @@
 FxType fx_carrier(const FxConfig *config, int index, FxSite site, uint64_t *max);
 FxType fx_wider_type(FxType a, FxType b);
 
+// The most that exponents of an error's channels may differ: codes of 9 bits, moved up so far, are codes of 16.
+enum { FX_ERROR_SPREAD = 7 };
+
 // Whether a site is not `none` in some phase.
 bool fx_is_on(const FxConfig *config, int index, FxSite site);
 
@@ -35,5 +38,7 @@ bool fx_update_is_integer(const FxConfig *config, int index, FxSite store, FxSit
 bool fx_norm_is_integer(const FxConfig *config, int index);
 // Whether a site's integers have an exponent a channel in some phase.
 bool fx_has_channels(const FxConfig *config, int index, FxSite site);
+// The same of a site that is carried in integers.
+bool fx_has_integer_channels(const FxConfig *config, int index, FxSite site);
 
 #endif

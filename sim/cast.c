@@ -1,6 +1,7 @@
 #include "sim/cast.h"
 
 #include "formats/values_f32.h"
+#include "sim/carriers.h"
 
 #include <string.h>
 
@@ -138,6 +139,7 @@ void fx_site_cast(const FxStep *s, FxNode *node, FxSite site, const FxSource *so
     cast.samples = of_weights ? 1 : (size_t)s->images;
     cast.channels = source->channels ? source->channels : (size_t)(of_output ? node->layer.out.c : node->layer.in.c);
     cast.casts = s->net->casts.data;
+    cast.spread = site == FX_SITE_ERROR && source->exponents ? FX_ERROR_SPREAD : 0;
     if (fx_scale_is_mx(&q->scale))
         set_axis(&cast, node, site, y->count, (size_t)s->images);
     FxStats stats = {0};

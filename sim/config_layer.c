@@ -204,7 +204,7 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
 
 // Where integers may have one exponent a channel.
 static bool may_be_channels(FxSite site) {
-    return site == FX_SITE_PREACT || site == FX_SITE_ERROR_GRAD;
+    return site == FX_SITE_PREACT || site == FX_SITE_ERROR || site == FX_SITE_ERROR_GRAD;
 }
 
 // What the integer datapath needs of all its sites.

@@ -26,6 +26,7 @@ static const struct {
     {"activation.clip", IN, NONE, 0, false},
     {"weight", WEIGHTS, FX_SITE_WEIGHT, 0, true},
     {"weight.back", WEIGHTS, FX_SITE_WEIGHT_BACK, 0, true},
+    {"weight.aligned", WEIGHTS, EXACT, 0, false},
     {"bias", STORE, FX_SITE_BIAS, 0, true},
     {"store.before", STORE, FX_SITE_STORE, 0, false},
     {"store.after", STORE, FX_SITE_STORE, 0, true},
@@ -212,10 +213,16 @@ static int site_at(const FxNode *node, int line) {
 static int32_t *exponents_of(const FxNode *node, int line, const FxSiteConfig *sites, const FxTensor *t) {
     const int site = tensors[line].site;
     if (site == SUMS)
-        return tensors[line].kind == FX_GRADIENT && has_channels(&sites[FX_SITE_ERROR_GRAD], t) ? node->dw_exponents : NULL;
-    if (site < 0 || !tensors[line].draws || !has_channels(&sites[site], t)) // behind the gradient product its exponents are those of dW
+        return tensors[line].kind == FX_GRADIENT && has_channels(&sites[sites[FX_SITE_ERROR_GRAD].is_set ? FX_SITE_ERROR_GRAD : FX_SITE_ERROR], t)
+                   ? node->dw_exponents : NULL;
+    if (site < 0 || !has_channels(&sites[site], t))
         return NULL;
-    return site == FX_SITE_PREACT && node->norm ? node->norm->x_exponents : site == FX_SITE_ERROR_GRAD ? node->dw_exponents : NULL;
+    switch (site) {
+    case FX_SITE_PREACT: return node->norm ? node->norm->x_exponents : NULL;
+    case FX_SITE_ERROR: return node->e_exponents;
+    case FX_SITE_ERROR_GRAD: return tensors[line].draws ? node->dw_exponents : NULL; // behind the gradient product those of dW
+    default: return NULL;
+    }
 }
 
 static void shape_of(FxVector *v, const FxDump *d, const FxNode *at, const FxLayer *l, Shape shape) {

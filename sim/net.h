@@ -60,6 +60,8 @@ typedef struct FxNode {
                             // the input; additions: of their operands, no data: as they are
     FxTensor weight_back;   // copy of layer.weight for the error product
     FxTensor pass;          // clip mask of the activation quantiser, 1 = passes, uint8; no data: none
+    int32_t *e_exponents;   // of products: one an output channel, at most FX_ERROR_SPREAD apart; NULL: e.exponent
+    FxTensor weight_aligned; // with e_exponents: what the error product reads, int16, each channel in the unit of the finest
     int32_t *dw_exponents;  // one an output channel; NULL: dw.exponent
     FxTensor dx, dw;        // sums of the error and gradient products; behind dw the bias's gradient. Norms: t, or dX in float32
     FxTensor db;            // of integers: the bias's gradient in its own unit

@@ -77,6 +77,27 @@ static int copy(const Planner *p, int index, FxSite site, FxTensor *t, size_t co
     return fx_plan_tensor(p, t, has ? fx_carrier(p->config, index, site, NULL) : FX_INT8, has ? count : 0, birth, death);
 }
 
+// Errors with an exponent a channel.
+static int plan_channels(const Planner *p, int index, int backward) {
+    FxNode *node = fx_net_product(p->net, index);
+    const FxSite read = fx_right_site(p->config, index, FX_GRADIENT);
+    const bool errors = fx_has_integer_channels(p->config, index, FX_SITE_ERROR), gradient = fx_has_integer_channels(p->config, index, read);
+    const size_t bytes = (size_t)node->layer.out.c * sizeof(int32_t);
+    if (fx_has_channels(p->config, index, FX_SITE_ERROR) && !errors && p->config->claims_integer)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.q has an exponent a channel: the error product then reads weights of at most 9 bits", node->name.name);
+    if (gradient && p->config->bias)
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: %s with an exponent a channel gives the bias none", node->name.name, fx_site(read)->name);
+    for (int i = 0; errors && i < p->net->count; i++) {
+        const FxNode *map = &p->net->nodes[i];
+        if (map->layer.ops->role == FX_ROLE_MAP && map->owner == p->net->products[index] && fx_node_is_fork(&p->net->nodes[map->input]))
+            return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.q has an exponent a channel: a %s above a fork hands down one a tensor", node->name.name,
+                           map->layer.ops->name);
+    }
+    return (errors && fx_memory_plan(&p->net->memory, (void **)&node->e_exponents, bytes, 0, FX_FOREVER, p->err)) ||
+           fx_plan_tensor(p, &node->weight_aligned, FX_INT16, errors && !node->name.first ? node->layer.weights : 0, backward, backward) ||
+           (gradient && fx_memory_plan(&p->net->memory, (void **)&node->dw_exponents, bytes, 0, FX_FOREVER, p->err));
+}
+
 static int plan_product(const Planner *p, int index) {
     FxNet *net = p->net;
     int i = net->products[index], n = net->count, forward = i, backward = 2 * n - i;
@@ -94,11 +115,7 @@ static int plan_product(const Planner *p, int index) {
         fx_plan_tensor(p, &node->db, FX_INT64, p->config->bias ? (size_t)l->out.c : 0, backward, backward) ||
         copy(p, index, FX_SITE_WEIGHT_BACK, &node->weight_back, l->weights, 0, FX_FOREVER))
         return -1;
-    const bool apart = fx_has_channels(p->config, index, FX_SITE_ERROR_GRAD) && fx_carrier(p->config, index, FX_SITE_ERROR_GRAD, NULL) != FX_FLOAT32;
-    if (apart && p->config->bias)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: error.grad with an exponent a channel gives the bias none", node->name.name);
-    if (apart &&
-        fx_memory_plan(&net->memory, (void **)&node->dw_exponents, (size_t)l->out.c * sizeof(int32_t), 0, FX_FOREVER, p->err))
+    if (plan_channels(p, index, backward))
         return -1;
     if (node->name.first) { // the image's codes, or what a pool made of them
         node->x = (FxTensor){NULL, fx_carrier(p->config, index, FX_SITE_INPUT, NULL), in, 0};

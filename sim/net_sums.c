@@ -9,7 +9,8 @@
 FxOperands fx_operands(const FxNode *node, FxProductKind kind) {
     const FxTensor *x = kind == FX_GRADIENT && node->x_grad.count ? &node->x_grad : &node->x;
     const FxTensor *e = kind == FX_GRADIENT && node->e_grad.count ? &node->e_grad : &node->e;
-    const FxTensor *w = kind == FX_ERROR && node->weight_back.count ? &node->weight_back : &node->layer.weight;
+    const FxTensor *w = kind != FX_ERROR ? &node->layer.weight : node->weight_aligned.count ? &node->weight_aligned
+                        : node->weight_back.count ? &node->weight_back : &node->layer.weight;
     return (FxOperands){kind == FX_ERROR ? e : x, kind == FX_GRADIENT ? e : w, kind == FX_FORWARD ? &node->y : kind == FX_ERROR ? &node->dx : &node->dw};
 }
 
@@ -184,6 +185,8 @@ int fx_plan_sums(const Planner *p, int index, uint64_t max_error, FxType sums[FX
         bool biased = p->config->bias && !fx_product_is_float(p->config, index, FX_FORWARD);
         k[kind] = fx_product_terms(l, product);
         l->max_product[kind] = left * most_of(p, index, fx_right_site(p->config, index, product), max_error);
+        if (kind == FX_ERROR && fx_has_integer_channels(p->config, index, FX_SITE_ERROR)) // weights are moved up by as much
+            l->max_product[kind] <<= FX_ERROR_SPREAD;
         if (biased && kind != FX_ERROR && plan_bias(p, index, &addends, &unit))
             return -1;
         if (biased && kind == FX_FORWARD)

@@ -231,13 +231,24 @@ static void weight_gradient(const FxStep *s, FxNode *node) {
         node->dw.exponent = dw.exponent = x.exponent + e.exponent + layer.accumulator[FX_GRADIENT].shift;
     if (layer.bias.count)
         bias_gradient(s, node, &x, &e);
-    if (node->dw_exponents && node->dw.type != FX_FLOAT32) // of error.grad, so far
-        for (int c = 0; c < layer.out.c; c++)
-            node->dw_exponents[c] += x.exponent + layer.accumulator[FX_GRADIENT].shift;
+    const int32_t *of_error = fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD) ? node->dw_exponents : node->e_exponents;
+    for (int c = 0; node->dw_exponents && node->dw.type != FX_FLOAT32 && c < layer.out.c; c++)
+        node->dw_exponents[c] = of_error[c] + x.exponent + layer.accumulator[FX_GRADIENT].shift;
     fx_step_trace(s, node, "sum.gradient", &node->dw);
     if (fx_step_has_copy(s, node, FX_SITE_ERROR_GRAD))
         fx_step_trace(s, node, "error.grad", &e);
     fx_step_gradient(s, node);
+}
+
+// w * 2^(E_c - E), E_c the exponent of the error's channel c, E the least of them. Output channels run fastest.
+static void align_weights(FxNode *node, const FxTensor *w) {
+    const int channels = node->layer.out.c;
+    int32_t least = node->e_exponents[0];
+    for (int c = 1; c < channels; c++)
+        least = node->e_exponents[c] < least ? node->e_exponents[c] : least;
+    node->weight_aligned.exponent = w->exponent + least;
+    for (size_t i = 0, c = 0; i < node->weight_aligned.count; i++, c = c + 1 < (size_t)channels ? c + 1 : 0)
+        fx_tensor_set(&node->weight_aligned, i, fx_tensor_get(w, i) * (INT64_C(1) << (node->e_exponents[c] - least)));
 }
 
 static void backward_product(const FxStep *s, FxNode *node) {
@@ -251,9 +262,14 @@ static void backward_product(const FxStep *s, FxNode *node) {
     FxLayer layer = ready(s, node, FX_ERROR, &random);
     if (fx_step_has_copy(s, node, FX_SITE_WEIGHT_BACK))
         layer.weight = node->weight_back;
+    if (node->e_exponents) {
+        align_weights(node, &layer.weight);
+        layer.weight = node->weight_aligned;
+        fx_step_trace(s, node, "weight.aligned", &layer.weight);
+    }
     layer.ops->backward_data(&layer, &e, &dx, &s->net->work, counts_of(s, node, FX_ERROR));
     if (dx.type != FX_FLOAT32)
-        dx.exponent = e.exponent + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
+        dx.exponent = (node->e_exponents ? 0 : e.exponent) + layer.weight.exponent + layer.accumulator[FX_ERROR].shift;
     fx_step_trace(s, node, "sum.error", &dx);
     const uint8_t *pass = fx_step_layer(s, node)->site[FX_SITE_ACTIVATION].clip ? node->pass.data : NULL;
     fx_step_hand_down(s, node, node->input, &dx, NULL, pass, &node->site[FX_SITE_ACTIVATION].stats.masked);

@@ -7,27 +7,35 @@
 #include <string.h>
 
 // Q_E of what arrives at node `at`, and its copy for the gradient product. from: the node that handed it down alone; NULL: none.
+// Of a product's error at one exponent, as of one with an exponent a channel.
+static void spread_exponent(int32_t *exponents, size_t channels, int exponent) {
+    for (size_t c = 0; exponents && c < channels; c++)
+        exponents[c] = exponent;
+}
+
 static void round_error(const FxStep *s, FxNode *at, const FxNode *from, const FxTensor *raw, const FxUnits *units) {
     FxNode *owner = &s->net->nodes[at->owner];
     const bool product = owner->layer.ops->role == FX_ROLE_PRODUCT;
     FxTensor e = fx_step_images(&at->e, at->layer.out, s->images);
     FxSource source = {.x = raw, .units = units, .channels = (size_t)at->layer.out.c,
                        .of_norm = from && from->layer.ops->role == FX_ROLE_NORM};
+    const FxSiteConfig *sites = fx_step_layer(s, owner)->site;
+    spread_exponent(owner->e_exponents, source.channels, 0); // a channel of zeros needs none
+    source.exponents = product && fx_site_is_channel(&sites[FX_SITE_ERROR]) ? owner->e_exponents : NULL;
     fx_site_cast(s, owner, product ? FX_SITE_ERROR : FX_SITE_PREACT_ERROR, &source, &e);
     at->e.exponent = e.exponent;
+    if (!source.exponents)
+        spread_exponent(owner->e_exponents, source.channels, e.exponent);
     fx_step_trace(s, at, product ? "error.quantised" : "preact-error.quantised", &e);
     if (!product || !fx_step_has_copy(s, owner, FX_SITE_ERROR_GRAD))
         return;
     FxTensor copy = fx_step_images(&at->e_grad, at->layer.out, s->images);
-    const bool apart = fx_site_is_channel(&fx_step_layer(s, owner)->site[FX_SITE_ERROR_GRAD]);
-    source.exponents = apart ? owner->dw_exponents : NULL;
-    if (apart) // of the step before: a channel of zeros needs none
-        memset(owner->dw_exponents, 0, source.channels * sizeof *owner->dw_exponents);
+    spread_exponent(owner->dw_exponents, source.channels, 0);
+    source.exponents = fx_site_is_channel(&sites[FX_SITE_ERROR_GRAD]) ? owner->dw_exponents : NULL;
     fx_site_cast(s, owner, FX_SITE_ERROR_GRAD, &source, &copy);
     at->e_grad.exponent = copy.exponent;
-    if (owner->dw_exponents && !apart)
-        for (int c = 0; c < at->layer.out.c; c++)
-            owner->dw_exponents[c] = copy.exponent;
+    if (!source.exponents)
+        spread_exponent(owner->dw_exponents, source.channels, copy.exponent);
     fx_step_trace(s, at, "error.grad.quantised", &copy);
 }
 
@@ -104,13 +112,15 @@ void fx_step_map_back(const FxStep *s, FxNode *node) {
     FxTensor below = fx_step_images(&input->e, node->layer.in, s->images);
     copy_back(s, node, &e, &below);
     input->e.exponent = below.exponent;
+    FxNode *owner = &s->net->nodes[node->owner];
+    for (int c = 0; owner->e_exponents && c < owner->layer.out.c; c++)
+        owner->e_exponents[c] += below.exponent - e.exponent;
     if (!node->e_grad.data)
         return;
     FxTensor copy = fx_step_images(&node->e_grad, node->layer.out, s->images);
     below = fx_step_images(&input->e_grad, node->layer.in, s->images);
     copy_back(s, node, &copy, &below);
     input->e_grad.exponent = below.exponent;
-    FxNode *owner = &s->net->nodes[node->owner];
     for (int c = 0; owner->dw_exponents && c < owner->layer.out.c; c++) // of error.grad, so far
         owner->dw_exponents[c] += below.exponent - copy.exponent;
 }

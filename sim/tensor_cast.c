@@ -224,6 +224,18 @@ static void choose_channels(const FxTensorCast *t, const FxTensor *x) {
     }
 }
 
+// Raises exponents that lie too far below the largest of the channels that are not all zero; those that are take that one.
+static void hold_together(const FxTensorCast *t) {
+    int top = INT_MIN;
+    for (size_t c = 0; c < t->channels; c++)
+        top = largest_of(&t->casts[c]) && t->exponents[c] > top ? t->exponents[c] : top;
+    for (size_t c = 0; c < t->channels && top > INT_MIN; c++) {
+        const int least = top - t->spread, held = !largest_of(&t->casts[c]) ? top : t->exponents[c] < least ? least : t->exponents[c];
+        t->casts[c].shift += held - t->exponents[c];
+        t->casts[c].exponent = t->exponents[c] = held;
+    }
+}
+
 // All at the coarsest unit that carries something.
 static FxScaleChoice choose_together(const FxTensorCast *t, const FxTensor *x, const int64_t *state) {
     FxScaleInput in = {.exponent = INT_MIN, .alpha = t->alpha, .lower = t->lower, .last = t->last, .state = state};
@@ -269,6 +281,8 @@ static FxScaleChoice cast_units(const FxTensorCast *t, const FxWork *work, const
         choice = choose_together(t, x, state);
     else
         choose_channels(t, x);
+    if (t->spread)
+        hold_together(t);
     if (fx_units_plan(&table, t->casts, t->channels, x->type, y->type))
         context.table = &table;
     fx_work_ranges(work, x->count, units_range, &context, stats);

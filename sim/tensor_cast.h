@@ -18,6 +18,7 @@ typedef struct FxTensorCast {
     size_t samples, channels; // groups of a sample or channel, max-mean: images; length of the last axis
     FxCast *casts;          // room for as many: groups of a channel, units
     const FxUnits *units;   // of integer x; one power of two a tensor or channel alone, no clip mask. NULL: x->exponent for all
+    int spread;             // of exponents: those that lie further below the largest are raised to that, zeros take the largest; 0: any
     int32_t *exponents;     // groups of a channel with integer y: receives each channel's exponent; one that is all zero keeps what stands there
 } FxTensorCast;
 

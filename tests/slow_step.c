@@ -62,14 +62,14 @@ static void term_forward(int64_t *out, const int64_t *a, const int64_t *b, size_
 static void term_error(int64_t *out, const int64_t *a, const int64_t *b, size_t y, size_t x, size_t w) { out[x] += a[y] * b[w]; }
 static void term_gradient(int64_t *out, const int64_t *a, const int64_t *b, size_t y, size_t x, size_t w) { out[w] += a[y] * b[x]; }
 
-static SlowValues weights(SlowStep *s, SlowNode *node) {
+static SlowValues weights(SlowStep *s, SlowNode *node, FxSite site) {
     const FxQuantiser *q = &slow_step_site(s, node, FX_SITE_STORE)->q;
     const SlowValues kept = {node->kept[0].w, node->kept[0].n, node->oc, q->scale.parameter[0] - q->grid.fraction, NULL};
-    return slow_step_round(s, node, FX_SITE_WEIGHT, &kept, 0, NULL);
+    return slow_step_round(s, node, site, &kept, 0, NULL);
 }
 
 static void forward_product(SlowStep *s, SlowNode *node, const SlowValues *input) {
-    const SlowValues w = weights(s, node);
+    const SlowValues w = weights(s, node, FX_SITE_WEIGHT);
     node->x = *input;
     slow_step_tell(s, node, "weight", &w);
     if (node->id > 1) {
@@ -302,7 +302,8 @@ static void finish_gradient(SlowStep *s, SlowNode *node, SlowKept *k) {
 }
 
 static void backward_product(SlowStep *s, SlowNode *node) {
-    const SlowValues *e = node->e_grad.n ? &node->e_grad : &node->e, w = weights(s, node);
+    const SlowValues *e = node->e_grad.n ? &node->e_grad : &node->e;
+    const SlowValues w = weights(s, node, slow_step_site(s, node, FX_SITE_WEIGHT_BACK)->is_set ? FX_SITE_WEIGHT_BACK : FX_SITE_WEIGHT);
     SlowValues dw = slow_step_values(s, node->kept[0].n, node->oc, node->x.e + e->e), dx = slow_step_values(s, node->x.n, node->x.c, node->e.e + w.e);
     slow_step_tell(s, node, "error", &node->e);
     convolve(s, node, term_gradient, dw.v, e->v, node->x.v);
@@ -315,7 +316,16 @@ static void backward_product(SlowStep *s, SlowNode *node) {
     finish_gradient(s, node, &node->kept[0]);
     if (node->id == 1)
         return;
-    convolve(s, node, term_error, dx.v, node->e.v, w.v);
+    SlowValues aligned = node->e;
+    if (node->e.ec) { // all channels in the unit of the finest
+        aligned = slow_step_values(s, node->e.n, node->e.c, node->e.ec[0]);
+        for (int c = 0; c < node->e.c; c++)
+            aligned.e = node->e.ec[c] < aligned.e ? node->e.ec[c] : aligned.e;
+        for (size_t i = 0; i < aligned.n; i++)
+            aligned.v[i] = node->e.v[i] * (int64_t)slow_power(node->e.ec[i % (size_t)node->e.c] - aligned.e);
+    }
+    convolve(s, node, term_error, dx.v, aligned.v, w.v);
+    dx.e = aligned.e + w.e;
     slow_step_tell(s, node, "sum.error", &dx);
     for (size_t i = 0; node->pass && i < dx.n; i++)
         dx.v[i] = node->pass[i] ? dx.v[i] : 0;

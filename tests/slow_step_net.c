@@ -118,7 +118,8 @@ static int item(SlowStep *s, const char **p, int input) {
         return product(s, s->products ? relu(s, input) : input, count, 0, -1, -1);
     if (!strcmp(letters, "BN"))
         return norm(s, input);
-    const int i = append(s, !strcmp(letters, "MP") ? SLOW_POOL : SLOW_GAP, input);
+    const bool pool = !strcmp(letters, "MP"); // a mean is one of rectified numbers
+    const int i = append(s, pool ? SLOW_POOL : SLOW_GAP, pool ? input : relu(s, input));
     SlowNode *n = &s->node[i];
     n->kernel = n->stride = n->kind == SLOW_POOL ? kernel : n->ih;
     n->oh = n->ih / n->stride;

@@ -95,6 +95,23 @@ static Unit choose(const SlowNode *node, const FxQuantiser *q, const SlowGrid *g
     return (Unit){e + shift, !strncmp(rule, "shift-unit", 10) ? -F : e + relative};
 }
 
+// 9.6: no channel of an error is finer than 2^7 below the coarsest that carries something. Zeros: as that one, or 0.
+static void draw_near(Unit *units, const SlowValues *x) {
+    bool carries[SLOW_CHANNELS] = {false}, any = false;
+    int top = 0;
+    for (size_t i = 0; i < x->n; i++)
+        carries[i % (size_t)x->c] |= x->v[i] != 0;
+    for (int c = 0; c < x->c; c++)
+        if (carries[c] && (!any || units[c].unit > top)) {
+            top = units[c].unit;
+            any = true;
+        }
+    for (int c = 0; c < x->c; c++) {
+        const int unit = !carries[c] ? top : top - units[c].unit > 7 ? top - 7 : units[c].unit;
+        units[c] = (Unit){unit, unit};
+    }
+}
+
 static uint64_t element(const SlowStep *s, FxSite site, size_t i, size_t n) {
     const bool of_images = site == FX_SITE_ACTIVATION || site == FX_SITE_PREACT || site == FX_SITE_SUM;
     return i + (s->evaluation && of_images ? s->first_image * (n / (size_t)s->images) : 0);
@@ -118,9 +135,14 @@ SlowValues slow_step_round(SlowStep *s, SlowNode *node, FxSite site, const SlowV
     SlowValues y = slow_step_values(s, x->n, x->c, 0);
     if (apart)
         y.ec = slow_step_memory(s, (size_t)x->c, sizeof *y.ec);
+    Unit units[SLOW_CHANNELS];
+    for (int g = 0; g < (apart ? x->c : 1); g++)
+        units[g] = choose(node, &c->q, &grid, x, apart ? g : -1, node->last[site][apart ? g : SLOW_CHANNELS]);
+    if (apart && site == FX_SITE_ERROR)
+        draw_near(units, x);
     for (int g = 0; g < (apart ? x->c : 1); g++) {
         int *last = &node->last[site][apart ? g : SLOW_CHANNELS];
-        const Unit unit = choose(node, &c->q, &grid, x, apart ? g : -1, *last);
+        const Unit unit = units[g];
         *(apart ? &y.ec[g] : &y.e) = unit.declared;
         if (!s->evaluation)
             *last = unit.declared;

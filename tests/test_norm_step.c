@@ -203,6 +203,10 @@ static const Case cases[] = {
     L1BN(BLOCK, "norm.kind=shift", LAST_SHORT),
     L1BN(DEEP, "preact.q=fixed16@max.channel"),
     L1BN(DEEP, "error.grad.q=fixed16@max.channel"),
+    L1BN(PLAIN, "error.q=fixed8@max.channel/stochastic:32", LAST_SHORT),
+    L1BN(DEEP, "error.q=fixed8@max.channel/stochastic:32", "error.grad.q=fixed16@max.channel", LAST_SHORT),
+    L1BN("4C3-BN-6C3-GAP-10", "error.q=fixed8@max.channel/stochastic:32"), // exponents move in a map
+    L1BN(BLOCK, "error.q=fixed6@max.channel/stochastic:32", "weight.back.q=fixed6@max"),
     L1BN(DEEP, "sum.q=fixed16@max", "sum.error.q=fixed16@max/stochastic", LAST_SHORT),
     L1BN(BLOCK, "sum.q=fixed8@max/stochastic", "preact-error.q=fixed16@max"),
     L1BN(DEEP, "norm.reciprocal=lut6", "preact.q=fixed8@max"),
@@ -214,6 +218,7 @@ static const Case cases[] = {
     {"wage-bn", PLAIN, {LAST_SHORT}, 8, 1, false},
     {"wage-bn", BLOCK, {NULL}, 8, 1, false},
     {"wage-bn", DEEP, {"update.rate=3", LAST_SHORT}, 3, 1, false},
+    {"wage-bn", DEEP, {"error.q=fixed8@max.channel", LAST_SHORT}, 8, 1, false},
 };
 
 static void steps_are_those_of_the_slow_twin(void **state) {

@@ -97,6 +97,8 @@ typedef struct Trial {
     size_t channels;
 } Trial;
 
+static int most_apart; // that exponents of the codes' channels may be; 0: any
+
 static int64_t x[MOST], want[MOST];
 static int32_t multiplier[CHANNELS], exponent[CHANNELS];
 
@@ -118,10 +120,31 @@ static Wide magnitude(Wide v) {
     return v < 0 ? -v : v;
 }
 
-// Shift of each channel and exponent of its codes.
 // What a channel had before.
 static int last_of(size_t c) { return (int)(c % 7) - 3; }
 
+// Exponents too far below that of the coarsest channel are raised, zeros take it.
+static void slow_hold(const Trial *t, size_t n, int *shift, int *exponents) {
+    static bool carries[CHANNELS];
+    bool any = false;
+    int top = 0;
+    memset(carries, 0, sizeof carries);
+    for (size_t i = 0; i < n; i++)
+        carries[i % t->channels] |= product(t, i) != 0;
+    for (size_t c = 0; c < t->channels; c++)
+        if (carries[c]) {
+            top = !any || exponents[c] > top ? exponents[c] : top;
+            any = true;
+        }
+    for (size_t c = 0; any && c < t->channels; c++)
+        for (; !carries[c] ? exponents[c] != top : top - exponents[c] > most_apart;) {
+            const int step = exponents[c] < top ? 1 : -1;
+            exponents[c] += step;
+            shift[c] += step;
+        }
+}
+
+// Shift of each channel and exponent of its codes.
 static void slow_choose(const Trial *t, const FxQuantiser *q, size_t n, int *shift, int *exponents) {
     bool channel = strstr(t->scale, ".channel");
     char rule[32];
@@ -150,6 +173,8 @@ static void slow_choose(const Trial *t, const FxQuantiser *q, size_t n, int *shi
                 exponents[c] = printed;
             }
     }
+    if (most_apart)
+        slow_hold(t, n, shift, exponents);
 }
 
 static void slow_cast(const Trial *t, const FxQuantiser *q, const FxRandom *random, uint64_t element0, size_t n, int *exponents, FxStats *stats) {
@@ -215,7 +240,8 @@ static void check_trial(const Trial *t, size_t n, uint64_t seed) {
             FxWork work = {threads, cpu, NULL, 0};
             FxStats seen = {0};
             units.seen = threads == 2 ? seen_of : NULL; // who made x knows, or not
-            FxTensorCast cast = {.q = &q, .random = random, .element0 = element0, .channels = t->channels, .casts = casts, .units = &units, .exponents = got};
+            FxTensorCast cast = {.q = &q, .random = random, .element0 = element0, .channels = t->channels, .casts = casts, .units = &units, .exponents = got,
+                                 .spread = most_apart};
             memset(to.data, 0x55, n * fx_type_size(t->out));
             for (size_t c = 0; c < t->channels; c++)
                 got[c] = last_of(c);
@@ -292,6 +318,19 @@ static void every_cast_is_the_slow_twins(void **state) {
             size_t least = k % 7 == 0 && seed % 2 ? 70000 : 3000; // several tasks, or one
             check_trial(&trials[k], (least / trials[k].channels + 1) * trials[k].channels, seed);
         }
+}
+
+static void exponents_too_far_below_the_largest_are_raised(void **state) {
+    static const Trial held[] = {
+        {"fixed8", "max.channel", "stochastic:32", FX_INT32, FX_INT8, 31, 15, 14, 20},
+        {"fixed8", "max.channel", "nearest-even", FX_INT64, FX_INT8, 60, 0, 60, 10},
+        {"fixed8", "max.channel", "stochastic:8", FX_INT32, FX_INT8, 8, 0, 14, 16},
+    };
+    (void)state;
+    for (most_apart = 7; most_apart; most_apart = most_apart == 7 ? 3 : 0)
+        for (size_t k = 0; k < sizeof held / sizeof held[0]; k++)
+            for (uint64_t seed = 1; seed < 4; seed++)
+                check_trial(&held[k], 100 * held[k].channels, seed);
 }
 
 // Short tensors and rows: every length about a vector's.
@@ -436,6 +475,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_of_batch_norms_are_the_golden_ones),
         cmocka_unit_test(every_cast_is_the_slow_twins),
+        cmocka_unit_test(exponents_too_far_below_the_largest_are_raised),
         cmocka_unit_test(every_small_shape_is_the_slow_twins),
         cmocka_unit_test(multiplier_one_and_one_exponent_is_the_plain_cast),
         cmocka_unit_test(float_sites_round_the_value),
