@@ -149,80 +149,7 @@ static void narrow(void *y, FxType type, const int64_t *q, size_t n, int64_t low
     counts->at_limit += c.at_limit;
 }
 
-static void add_counts(FxBlockCounts *counts, uint32_t saturated, uint32_t zeros_in, uint32_t zeros_out, uint32_t at_limit) {
-    counts->saturated += saturated;
-    counts->zeros_in += zeros_in;
-    counts->zeros_out += zeros_out;
-    counts->at_limit += at_limit;
-}
-
-#define X int8_t
-#define V int32_t
-#define U uint32_t
-#define NAME(name) name##_int8_int8
-#define Y int8_t
 #include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#define NAME(name) name##_int8_int16
-#define Y int16_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#undef X
-#undef V
-#undef U
-
-#define X int16_t
-#define V int32_t
-#define U uint32_t
-#define NAME(name) name##_int16_int8
-#define Y int8_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#define NAME(name) name##_int16_int16
-#define Y int16_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#undef X
-#undef V
-#undef U
-
-#define X int32_t
-#define V int32_t
-#define U uint32_t
-#define NAME(name) name##_int32_int8
-#define Y int8_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#define NAME(name) name##_int32_int16
-#define Y int16_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#undef X
-#undef V
-#undef U
-
-#define X int64_t
-#define V int64_t
-#define U uint64_t
-#define NAME(name) name##_int64_int8
-#define Y int8_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#define NAME(name) name##_int64_int16
-#define Y int16_t
-#include "formats/kernels_cast.h"
-#undef NAME
-#undef Y
-#undef X
-#undef V
-#undef U
 
 static void pass(uint8_t *p, const int32_t *x, size_t n, int32_t low, int32_t high) {
     for (size_t i = 0; i < n; i++)
@@ -368,6 +295,10 @@ static void array_signed(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { ro
 static void array_constant(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_add_constant, q, v, n, s, R, a); }
 static void array_pseudo(I64 *q, In64 *v, size_t n, int s, Word *R, Arg *a) { round_array(round_pseudo, q, v, n, s, R, a); }
 
+// Of kernels_cast.h: by the codes of the source and of the result.
+#define PAIRS(law) {{law##_int8_int8, law##_int8_int16}, {law##_int16_int8, law##_int16_int16}, {law##_int32_int8, law##_int32_int16}, \
+                    {law##_int64_int8, law##_int64_int16}}
+
 const FxKernels FX_KERNELS_TABLE = {
     .name = FX_KERNELS_NAME,
     .cpu = FX_KERNELS_CPU,
@@ -380,18 +311,9 @@ const FxKernels FX_KERNELS_TABLE = {
               array_stochastic_b, array_stochastic_c, array_below, array_sr_eps, array_signed, array_constant,
               array_pseudo},
     .narrow = narrow,
-    .keep = {{keep_int8_int8, keep_int8_int16},
-             {keep_int16_int8, keep_int16_int16},
-             {keep_int32_int8, keep_int32_int16},
-             {keep_int64_int8, keep_int64_int16}},
-    .even = {{even_int8_int8, even_int8_int16},
-             {even_int16_int8, even_int16_int16},
-             {even_int32_int8, even_int32_int16},
-             {even_int64_int8, even_int64_int16}},
-    .stochastic = {{stochastic_int8_int8, stochastic_int8_int16},
-             {stochastic_int16_int8, stochastic_int16_int16},
-             {stochastic_int32_int8, stochastic_int32_int16},
-             {stochastic_int64_int8, stochastic_int64_int16}},
+    .keep = PAIRS(keep),
+    .even = PAIRS(even),
+    .stochastic = PAIRS(stochastic),
     .pass = pass,
     .mask = mask,
     .subtract = subtract,
