@@ -23,6 +23,8 @@ typedef struct Bench {
     int32_t constant;
     FxTensor x, gy, gamma, beta, y, t;
     FxNormChannel channels[CHANNELS];
+    FxUnitsSeen seen[CHANNELS];
+    bool sees;
     FxWork work;
     FxQuantiser rounding;
     FxTensor codes; // t rounded
@@ -51,21 +53,19 @@ static void forward(Bench *b) {
 }
 
 static void backward(Bench *b) {
-    fx_norm_backward(&b->rule, b->constant, &b->x, NULL, &b->gy, NULL, b->channels, CHANNELS, &b->t, &b->work);
+    b->sees = fx_norm_backward(&b->rule, b->constant, &b->x, NULL, &b->gy, NULL, b->channels, CHANNELS, &b->t, b->seen, &b->work);
 }
 
 // As a step does it: t with its channels' units, rounded to a tensor of 8 bits at one scale.
 static void rounded(Bench *b) {
     FxCast casts[CHANNELS];
-    FxUnitsSeen seen[CHANNELS];
     int32_t multiplier[CHANNELS], exponent[CHANNELS];
     backward(b);
     for (int c = 0; c < CHANNELS; c++) {
         multiplier[c] = b->channels[c].multiplier;
         exponent[c] = b->channels[c].exponent;
-        seen[c] = b->channels[c].seen;
     }
-    const FxUnits units = {multiplier, exponent, b->channels[0].is_seen ? seen : NULL};
+    const FxUnits units = {multiplier, exponent, b->sees ? b->seen : NULL};
     const FxTensorCast cast = {.q = &b->rounding, .random = {fx_random_source(0), 32, {1, 2, 3}}, .samples = 128, .channels = CHANNELS,
                                .casts = casts, .units = &units};
     b->stats = (FxStats){0};

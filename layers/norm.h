@@ -49,8 +49,6 @@ typedef struct FxNormChannel {
     int64_t dgamma;      // unit 2^(exponent of gy - k)
     int32_t multiplier;  // dX = t * multiplier * 2^exponent; 0 in a dead channel
     int32_t exponent;
-    FxUnitsSeen seen;    // of t, where is_seen
-    bool is_seen;        // of all channels or none
 } FxNormChannel;
 
 // Running statistics: mean and scale s of C channels, int32, unit 2^exponent. begun: they hold something.
@@ -72,9 +70,9 @@ void fx_norm_forward(const FxNormRule *rule, int32_t range_constant, const FxTen
                      FxNormChannel *channels, size_t channel_count, const FxTensor *y, const FxWork *work);
 
 // t (int32) and the channels' backward part from gy (int8 or int16), the x of the forward and its channels.
-// x_exponents, gy_exponents: one a channel; NULL: the tensor's.
-void fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTensor *x, const int32_t *x_exponents, const FxTensor *gy,
-                      const int32_t *gy_exponents, FxNormChannel *channels, size_t channel_count, const FxTensor *t, const FxWork *work);
+// x_exponents, gy_exponents: one a channel; NULL: the tensor's. seen: room for C; returns whether it says what stands in t.
+bool fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTensor *x, const int32_t *x_exponents, const FxTensor *gy,
+                      const int32_t *gy_exponents, FxNormChannel *channels, size_t channel_count, const FxTensor *t, FxUnitsSeen *seen, const FxWork *work);
 
 // Takes the channels of a forward call into the running statistics; the first call begins them.
 void fx_norm_average(const FxNormRule *rule, const FxTensor *x, const int32_t *x_exponents, const FxNormChannel *channels,

@@ -126,11 +126,10 @@ static bool spread_parameters(const Backward *b) {
 }
 
 // What the loops saw of t, which nothing changes any more.
-static void keep_seen(const Backward *b) {
+static void keep_seen(const Backward *b, FxUnitsSeen *seen) {
     for (size_t c = 0; c < b->plan->channels; c++) {
         const FxNormPartial total = fx_norm_total(b->plan, c, 0, b->plan->chunks);
-        b->channels[c].seen = (FxUnitsSeen){(uint64_t)total.largest, (uint64_t)total.zeros};
-        b->channels[c].is_seen = true;
+        seen[c] = (FxUnitsSeen){(uint64_t)total.largest, (uint64_t)total.zeros};
     }
 }
 
@@ -172,8 +171,8 @@ static void move_extremes(const Backward *b, const FxWork *work) {
         }
 }
 
-void fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTensor *x, const int32_t *x_exponents, const FxTensor *gy,
-                      const int32_t *gy_exponents, FxNormChannel *channels, size_t channel_count, const FxTensor *t, const FxWork *work) {
+bool fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTensor *x, const int32_t *x_exponents, const FxTensor *gy,
+                      const int32_t *gy_exponents, FxNormChannel *channels, size_t channel_count, const FxTensor *t, FxUnitsSeen *seen, const FxWork *work) {
     assert(x->type == FX_INT8 || x->type == FX_INT16);
     assert(gy->type == FX_INT8 || gy->type == FX_INT16);
     assert(gy->count == x->count && t->count == x->count && t->type == FX_INT32);
@@ -182,16 +181,15 @@ void fx_norm_backward(const FxNormRule *rule, int32_t range_constant, const FxTe
     assert(p.rows <= (gy->type == FX_INT16 ? 1 << 17 : 1 << 24));
     const Backward b = {rule, range_constant, x, gy, t, channels, &p, rule->int32_profile ? INT16_MAX : INT32_MAX};
     find_sums(&b, work);
-    const bool seen = find_elements(&b, &p, work);
-    for (size_t c = 0; c < channel_count; c++)
-        channels[c].is_seen = false;
-    if (rule->kind == FX_NORM_RANGE && !rule->detach)
+    const bool moves = rule->kind == FX_NORM_RANGE && !rule->detach, sees = find_elements(&b, &p, work) && !moves;
+    if (moves)
         move_extremes(&b, work);
-    else if (seen)
-        keep_seen(&b);
+    if (sees)
+        keep_seen(&b, seen);
     for (size_t c = 0; c < channel_count; c++) {
         const int32_t ex = x_exponents ? x_exponents[c] : x->exponent, egy = gy_exponents ? gy_exponents[c] : gy->exponent;
         channels[c].multiplier = is_dead(&b, c) ? 0 : channels[c].G;
         channels[c].exponent = channels[c].G_exponent + fx_norm_fraction(x) - rule->fraction + egy - ex;
     }
+    return sees;
 }

@@ -109,12 +109,12 @@ int fx_plan_norm(const Planner *p, int i) {
     } rest[] = {{(void **)&norm->channels, apart * sizeof *norm->channels},
                 {(void **)&norm->multiplier, apart * sizeof(int32_t)},
                 {(void **)&norm->exponent, apart * sizeof(int32_t)},
-                {(void **)&norm->seen, apart * sizeof *norm->seen},
                 {(void **)&norm->x_exponents, exponents * sizeof(int32_t)}};
     for (size_t k = 0; k < sizeof rest / sizeof rest[0]; k++)
         if (fx_memory_plan(&net->memory, rest[k].pointer, rest[k].size, 0, FX_FOREVER, p->err))
             return -1;
-    return plan_parameter(p, node, 0, backward) || plan_parameter(p, node, 1, backward);
+    return fx_memory_plan(&net->memory, (void **)&norm->seen, apart * sizeof *norm->seen, backward, backward, p->err) ||
+           plan_parameter(p, node, 0, backward) || plan_parameter(p, node, 1, backward);
 }
 
 size_t fx_plan_norm_scratch(const FxNet *net) {

@@ -116,18 +116,18 @@ static bool back_integers(const FxStep *s, FxNode *node, const FxTensor *x, cons
     FxNormNode *norm = node->norm;
     FxNode *gamma = gamma_of(node), *beta = beta_of(node);
     const size_t channels = gamma->store.count;
-    fx_norm_backward(&norm->rule, norm->range_constant, x, norm->x_exponents, gy, NULL, norm->channels, channels, t, &s->net->work);
+    const bool sees = fx_norm_backward(&norm->rule, norm->range_constant, x, norm->x_exponents, gy, NULL, norm->channels, channels, t, norm->seen,
+                                       &s->net->work);
     for (size_t c = 0; c < channels; c++) {
         const FxNormChannel *channel = &norm->channels[c];
         norm->multiplier[c] = channel->multiplier;
         norm->exponent[c] = channel->exponent;
-        norm->seen[c] = channel->seen;
         fx_tensor_set(&gamma->dw, c, channel->dgamma);
         fx_tensor_set(&beta->dw, c, channel->dbeta);
         gamma->dw_exponents[c] = gy->exponent - channel->k;
         beta->dw_exponents[c] = gy->exponent;
     }
-    return norm->channels[0].is_seen;
+    return sees;
 }
 
 void fx_step_norm_back(const FxStep *s, FxNode *node) {

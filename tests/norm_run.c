@@ -31,6 +31,7 @@ NormRun norm_run_new(FxNormKind kind, FxType x, FxType gy, size_t n, size_t c) {
     r.ex = calloc(c, sizeof *r.ex);
     r.egy = calloc(c, sizeof *r.egy);
     r.channels = calloc(c, sizeof *r.channels);
+    r.seen = calloc(c, sizeof *r.seen);
     assert_true(r.ex && r.egy && r.channels);
     return r;
 }
@@ -42,6 +43,7 @@ void norm_run_free(NormRun *r) {
     free(r->ex);
     free(r->egy);
     free(r->channels);
+    free(r->seen);
     free(r->scratch);
     *r = (NormRun){0};
 }
@@ -63,7 +65,7 @@ void norm_forward(NormRun *r, unsigned cpu, int threads) {
 void norm_backward(NormRun *r, unsigned cpu, int threads) {
     const FxWork work = norm_work(r, cpu, threads);
     memset(r->t.data, 0x5a, r->t.count * 4);
-    fx_norm_backward(&r->rule, r->constant, &r->x, r->ex, &r->gy, r->egy, r->channels, r->c, &r->t, &work);
+    r->sees = fx_norm_backward(&r->rule, r->constant, &r->x, r->ex, &r->gy, r->egy, r->channels, r->c, &r->t, r->seen, &work);
 }
 
 const FxNormSteps *norm_steps(const NormRun *r, size_t channel) {
@@ -74,7 +76,7 @@ const FxNormSteps *norm_steps(const NormRun *r, size_t channel) {
 static bool same_channel(const FxNormChannel *a, const FxNormChannel *b) {
     return a->num == b->num && a->den == b->den && a->mean == b->mean && a->R == b->R && a->k == b->k && a->G == b->G &&
            a->G_exponent == b->G_exponent && a->signs == b->signs && a->floored == b->floored && a->dbeta == b->dbeta &&
-           a->dgamma == b->dgamma && a->multiplier == b->multiplier && a->exponent == b->exponent && a->is_seen == b->is_seen;
+           a->dgamma == b->dgamma && a->multiplier == b->multiplier && a->exponent == b->exponent;
 }
 
 // What the loops saw of t is what stands in it.
@@ -86,7 +88,7 @@ static bool sees_t(const NormRun *r, size_t c) {
         seen.max_abs = m > seen.max_abs ? m : seen.max_abs;
         seen.zeros += t == 0;
     }
-    return !r->channels[c].is_seen || (seen.max_abs == r->channels[c].seen.max_abs && seen.zeros == r->channels[c].seen.zeros);
+    return !r->sees || (seen.max_abs == r->seen[c].max_abs && seen.zeros == r->seen[c].zeros);
 }
 
 void norm_run_everywhere(NormRun *r) {
@@ -118,7 +120,7 @@ void norm_run_everywhere(NormRun *r) {
             for (size_t c = 0; c < r->c; c++)
                 if (!sees_t(r, c))
                     fail_msg("%s, %d threads, n = %zu, C = %zu, kind %d, channel %zu: t has not %llu at most and %llu zeros", fx_cpu_level(level), threads,
-                             r->n, r->c, r->rule.kind, c, (unsigned long long)r->channels[c].seen.max_abs, (unsigned long long)r->channels[c].seen.zeros);
+                             r->n, r->c, r->rule.kind, c, (unsigned long long)r->seen[c].max_abs, (unsigned long long)r->seen[c].zeros);
         }
     }
     free(y);

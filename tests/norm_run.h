@@ -13,6 +13,8 @@ typedef struct NormRun {
     FxTensor x, gy, gamma, beta, y, t;
     int32_t *ex, *egy;      // exponents a channel
     FxNormChannel *channels;
+    FxUnitsSeen *seen; // where `sees`
+    bool sees;
     void *scratch;
     size_t scratch_size;
 } NormRun;

@@ -237,8 +237,9 @@ static void every_loop_but_ranges_sees_its_t(void **state) {
                 r.constant = 20000;
                 fill_run(&r, GAUSS, GAUSS, (uint64_t)(kind * 8 + pair));
                 norm_run_everywhere(&r);
+                assert_true(r.sees == (detach || kinds[kind] != FX_NORM_RANGE));
                 for (size_t c = 0; c < r.c; c++)
-                    assert_true(r.channels[c].is_seen == (detach || kinds[kind] != FX_NORM_RANGE) && (!r.channels[c].is_seen || r.channels[c].seen.max_abs));
+                    assert_true(!r.sees || r.seen[c].max_abs);
                 norm_run_free(&r);
             }
 }
