@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 // Raised by the commit that changes any result.
-enum { FX_RESULTS_VERSION = 4 };
+enum { FX_RESULTS_VERSION = 5 };
 
 typedef enum FxStatus { FX_RUNNING, FX_DONE, FX_STOPPED, FX_DIVERGED, FX_DEAD, FX_STALLED } FxStatus;
 const char *fx_status_name(FxStatus status);
