@@ -52,7 +52,7 @@ static FxTensor array64(void *data, size_t count) {
     return (FxTensor){data, FX_INT64, count, 0};
 }
 
-enum { PER_NODE = 7, PER_NORM = 4 };
+enum { PER_NODE = 7, PER_NORM = 4, KEPT_EXPONENTS = PER_NODE + 2 };
 
 static int items_of(const FxNode *node) {
     return node->norm && node->layer.ops->role == FX_ROLE_NORM ? PER_NODE + PER_NORM : PER_NODE;
@@ -395,7 +395,11 @@ int fx_checkpoint_read_foreign(FxRun *run, const char *path, uint64_t packed[FX_
         FxForeign *place = i && (which == 0 || which == 4 || which == 5) ? &foreign[i - 1] : NULL;
         if (place)
             *place = (FxForeign){.keeper = keeper, .site = which == 0 ? node->store_site : which == 4 ? FX_SITE_MOMENTUM : FX_SITE_SECOND};
-        result = read_item(&s, &it, place, path, err);
+        FxForeign kept = {0}; // which this run may not have, or the other had not
+        result = read_item(&s, &it, which == KEPT_EXPONENTS ? &kept : place, path, err);
+        if (result == 0 && kept.data.count && kept.data.count == it.data.count)
+            memcpy(it.data.data, kept.data.data, kept.data.count * sizeof(int32_t));
+        free(kept.data.data);
     }
     fclose(s.file);
     return result;

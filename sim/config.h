@@ -24,7 +24,7 @@ bool fx_site_is_integer(const FxSiteConfig *site);
 // Fixed grids: whether the unit of its codes is written down (const); or follows no data (const, alpha).
 bool fx_site_is_constant(const FxSiteConfig *site);
 bool fx_site_has_fixed_steps(const FxSiteConfig *site);
-// Integers of one exponent a channel, which preact and error.grad may hold.
+// Integers of one exponent a channel, which preact, error and error.grad may hold.
 bool fx_site_is_channel(const FxSiteConfig *site);
 // Whether an overflow controller moves its range.
 bool fx_site_has_overflow(const FxSiteConfig *site);

@@ -203,8 +203,8 @@ static int store_at(const Resolver *r, FxLayerConfig *c, const FxLayerConfig *be
 }
 
 // Where integers may have one exponent a channel.
-static bool may_be_channels(FxSite site) {
-    return site == FX_SITE_PREACT || site == FX_SITE_ERROR || site == FX_SITE_ERROR_GRAD;
+static bool may_be_channels(const FxConfig *config, FxSite site) {
+    return site == FX_SITE_PREACT || (site == FX_SITE_ERROR && config->claims_integer) || site == FX_SITE_ERROR_GRAD;
 }
 
 // What the integer datapath needs of all its sites.
@@ -214,7 +214,7 @@ static int check_integers(const Resolver *r, const FxLayerConfig *c, const FxLay
         const FxSiteConfig *site = &c->site[info->site];
         bool needed = info->site <= FX_SITE_STORE;
         if (!fx_site_of(info->site, layer) || (info->parent && !site->is_set) || (!site->on && !needed) || fx_site_is_integer(site) ||
-            (may_be_channels(info->site) && fx_site_is_channel(site)))
+            (may_be_channels(r->config, info->site) && fx_site_is_channel(site)))
             continue;
         if (!site->on)
             return fx_fail(r->err, FX_EXIT_USAGE, "%s: %s.q = none needs floating point; name a fixed grid", layer->name, info->name);

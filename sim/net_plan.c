@@ -84,7 +84,7 @@ static int plan_channels(const Planner *p, int index, int backward) {
     const bool errors = fx_has_integer_channels(p->config, index, FX_SITE_ERROR), gradient = fx_has_integer_channels(p->config, index, read);
     const size_t bytes = (size_t)node->layer.out.c * sizeof(int32_t);
     if (fx_has_channels(p->config, index, FX_SITE_ERROR) && !errors && p->config->claims_integer)
-        return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.q has an exponent a channel: the error product then reads weights of at most 9 bits", node->name.name);
+        return fx_fail(p->err, FX_EXIT_USAGE, "%s: error.q has an exponent a channel: the error product then reads weights whose codes are 255 at most", node->name.name);
     if (gradient && p->config->bias)
         return fx_fail(p->err, FX_EXIT_USAGE, "%s: run.bias = yes: %s with an exponent a channel gives the bias none", node->name.name, fx_site(read)->name);
     for (int i = 0; errors && i < p->net->count; i++) {

@@ -6,13 +6,13 @@
 #include <assert.h>
 #include <string.h>
 
-// Q_E of what arrives at node `at`, and its copy for the gradient product. from: the node that handed it down alone; NULL: none.
 // Of a product's error at one exponent, as of one with an exponent a channel.
 static void spread_exponent(int32_t *exponents, size_t channels, int exponent) {
     for (size_t c = 0; exponents && c < channels; c++)
         exponents[c] = exponent;
 }
 
+// Q_E of what arrives at node `at`, and its copy for the gradient product. from: the node that handed it down alone; NULL: none.
 static void round_error(const FxStep *s, FxNode *at, const FxNode *from, const FxTensor *raw, const FxUnits *units) {
     FxNode *owner = &s->net->nodes[at->owner];
     const bool product = owner->layer.ops->role == FX_ROLE_PRODUCT;

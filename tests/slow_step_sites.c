@@ -31,7 +31,7 @@ void slow_step_tell(SlowStep *s, const SlowNode *node, const char *what, const S
 }
 
 const FxSiteConfig *slow_step_site(const SlowStep *s, const SlowNode *node, FxSite site) {
-    return &s->config->phases[0].layers[node->id - 1].site[site];
+    return &fx_config_phase(s->config, s->evaluation && s->step ? s->step - 1 : s->step)->layers[node->id - 1].site[site];
 }
 
 int slow_step_exponent(const SlowValues *x, size_t i) {

@@ -128,7 +128,7 @@ static const Wrong pairs[] = {
     {{"activation.grid=log2:b4:fsr1"}, "activation.q = log2:b4:fsr1", "fixed, binary or ternary"},
     {{"activation.q=fixed8f6@block32", "activation.ste=identity"}, "activation.q = fixed8f6@block32:floor", "one power-of-two scale a tensor"},
     {{"activation.q=fixed8f6@block32"}, "activation.q = fixed8f6@block32:floor", "activation.ste = identity"},
-    {{"error.q=fixed8@max.channel"}, "error.q = fixed8f7@max.channel", "one power-of-two scale a tensor"},
+    {{"activation.q=fixed8@max.channel", "activation.ste=identity"}, "activation.q = fixed8f7@max.channel", "one power-of-two scale a tensor"},
     {{"error.q=fixed8@real-max"}, "error.q = fixed8f7@real-max", "one power-of-two scale a tensor"},
     {{"activation.q=fixed8@real-max", "activation.ste=identity"}, "activation.q = fixed8f7@real-max", "one power-of-two scale a tensor"},
 };

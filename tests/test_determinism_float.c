@@ -103,7 +103,7 @@ static const struct {
     {"flexpoint", NET, {"stats.kind=full", "activation.rounding=stochastic"}},
     {"int8-l1bn", RESIDUAL, {NULL}},
     {"int8-l1bn", RESIDUAL, {"norm.kind=range", "preact.q=fixed16@max.channel", "error.grad.q=fixed16@max.channel", "sum.q=fixed16@max", "sum.error.q=fixed16@max"}},
-    {"int8-l1bn", RESIDUAL, {"norm.kind=l2", "preact.q=fixed8@max/stochastic", "norm.reciprocal=lut6"}},
+    {"int8-l1bn", RESIDUAL, {"norm.kind=l2", "preact.q=fixed8@max/stochastic", "norm.reciprocal=lut6", "error.q=fixed8@max.channel/stochastic:32"}},
     {"int8-l1bn", RESIDUAL, {"norm.kind=shift"}},
     {"wage-bn", RESIDUAL, {NULL}},
     {"fp32-bn", RESIDUAL, {NULL}},

@@ -41,6 +41,18 @@ test_dying() {
     check "and the sums' bits" grep -qE '^fc1 +accumulator.forward .*bits [0-9]+' out
 }
 
+# A norm's exponents a channel are in checkpoints of runs that have them.
+test_fork_channels() {
+    local net=(--net 4C3-BN-4C3-BN-GAP-10 --quiet --epochs 3) apart=(-s preact.q=fixed16@max.channel)
+    fx train int8-l1bn "${net[@]}" --max-steps 22 --out one; good "norms with one exponent"
+    fx train int8-l1bn "${net[@]}" "${apart[@]}" --max-steps 22 --out many; good "norms with one a channel"
+    fx train int8-l1bn "${net[@]}" "${apart[@]}" --out to_many --fork one@22; good "--fork to one a channel"
+    fx train int8-l1bn "${net[@]}" --out to_one --fork many@22; good "--fork back"
+    fx train int8-l1bn "${net[@]}" "${apart[@]}" --out whole; good "a run with one a channel"
+    fx train int8-l1bn "${net[@]}" "${apart[@]}" --out on --fork many@22; good "a fork of its first part"
+    check "ends with the same weights" [ "$(last on/log.csv weights_crc32)" = "$(last whole/log.csv weights_crc32)" ]
+}
+
 test_fork() {
     fx train fp32 "${net[@]}" --epochs 3 --out parent; good "a parent"
     fx train fp32 "${net[@]}" --epochs 3 --max-steps 22 --out part; good "a part of it"
@@ -155,6 +167,7 @@ test_fork
 test_fork_formats
 test_fork_loss_scale
 test_fork_norms
+test_fork_channels
 test_bad_stats
 test_full_statistics
 verdict

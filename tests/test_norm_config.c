@@ -38,7 +38,7 @@ static const Wrong scales[] = {
     {"int8-l1bn", "4C3-BN-BN-10", {"preact-error.q=fixed8@max-mean"}, "norm1: preact-error.q = fixed8f7@max-mean", "behind norm1b"},
     {"ui8", residual, {"error.grad.q=fixed16@max.channel"}, "error.grad.q = fixed16f15@max.channel", "name one scale a tensor"},
     {"ui8", residual, {"error.grad.q=fixed16@max fixed16@max.channel@1s"}, "error.grad.q = fixed16f15@max.channel", "what is rounded here are floats"},
-    {"int8-l1bn", residual, {"error.q=fixed8@max.channel", "weight.back.q=fixed10@max"}, "conv1: error.q has an exponent a channel", "weights of at most 9 bits"},
+    {"int8-l1bn", residual, {"error.q=fixed8@max.channel", "weight.back.q=fixed10@max"}, "conv1: error.q has an exponent a channel", "weights whose codes are 255 at most"},
     {"int8-l1bn", "4C3-+(MP2-4C3-BN|MP2)-10", {"error.q=fixed8@max.channel"}, "conv1: error.q has an exponent a channel", "a max-pool above a fork hands down one"},
     {"int8-l1bn", residual, {"layer.first.preact.q=fixed16@max.channel", "accumulator.forward.kind=fp32", "recipe.claim=none"}, "norm1: preact.q", "floats; name one scale"},
     {"int8-l1bn", residual, {"norm.gamma.gradient.q=fixed16@max"}, "norm1: recipe.claim = integer", "norm.gamma.gradient and momentum need fixed grids"},

@@ -1,12 +1,15 @@
 // What stats.csv says of nets with norms: the errors that norms hand down measured against their definition, groups, channels
 // whose floor acted, the rows of a residual net, and when a net is dead.
+#include "sim/checkpoint.h"
 #include "tests/run_fixture.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -230,10 +233,29 @@ static void one_dead_channel_counts_once_a_step(void **state) {
 }
 
 // It keeps the exponent that it had, after a step and after an evaluation: its running scale would jump otherwise.
+// What is kept comes back from a checkpoint.
+static void expect_kept_again(FxRun *run, const FxNormNode *norm, const char *const *overrides) {
+    FxRun again;
+    FxError err;
+    FxMark mark = {.status = FX_RUNNING};
+    char dir[] = "/tmp/fxsim-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/checkpoint", dir);
+    run_open(&again, "int8-l1bn", NET, overrides);
+    if (fx_checkpoint_write(run, dir, &mark, &err) || fx_checkpoint_read_file(&again, path, &mark, &err))
+        fail_msg("%s", err.text);
+    const FxNormNode *other = again.net.nodes[fx_net_product(&again.net, 2)->readers[0]].norm;
+    assert_memory_equal(other->x_kept.data, norm->x_kept.data, norm->x_kept.count * sizeof(int32_t));
+    unlink(path);
+    rmdir(dir);
+    fx_run_free(&again);
+}
+
 static void a_channel_of_zeros_keeps_its_exponent(void **state) {
     (void)state;
+    static const char *const overrides[] = {"preact.q=fixed16@max.channel", NULL};
     FxRun run;
-    run_open(&run, "int8-l1bn", NET, (const char *const[]){"preact.q=fixed16@max.channel", NULL});
+    run_open(&run, "int8-l1bn", NET, overrides);
     const FxNode *conv = fx_net_product(&run.net, 2);
     const FxNormNode *norm = run.net.nodes[conv->readers[0]].norm;
     run_step(&run, NULL);
@@ -243,6 +265,8 @@ static void a_channel_of_zeros_keeps_its_exponent(void **state) {
         fx_tensor_set(&conv->store, i, 0);
     run_step(&run, NULL);
     assert_int_equal(norm->x_exponents[1], before);
+    assert_int_equal(((const int32_t *)norm->x_kept.data)[1], before);
+    expect_kept_again(&run, norm, overrides);
     FxFigures figures = {0};
     assert_true(fx_run_evaluate(&run, &run.data.test, 0, 64, &figures, NULL));
     assert_int_equal(norm->x_exponents[1], before);

@@ -205,6 +205,8 @@ static const Case cases[] = {
     L1BN(DEEP, "error.grad.q=fixed16@max.channel"),
     L1BN(PLAIN, "error.q=fixed8@max.channel/stochastic:32", LAST_SHORT),
     L1BN(DEEP, "error.q=fixed8@max.channel/stochastic:32", "error.grad.q=fixed16@max.channel", LAST_SHORT),
+    L1BN(DEEP, "error.q=fixed8@max fixed8@max.channel@1s", "error.grad.q=fixed16@max.channel fixed16@max@2s"),
+    L1BN(PLAIN, "error.q=fixed8@max.channel/stochastic:32", "layer.last.error.q=fixed8@max fixed8@const:20@1s"), // then all are zero
     L1BN("4C3-BN-6C3-GAP-10", "error.q=fixed8@max.channel/stochastic:32"), // exponents move in a map
     L1BN(BLOCK, "error.q=fixed6@max.channel/stochastic:32", "weight.back.q=fixed6@max"),
     L1BN(DEEP, "sum.q=fixed16@max", "sum.error.q=fixed16@max/stochastic", LAST_SHORT),
@@ -227,8 +229,23 @@ static void steps_are_those_of_the_slow_twin(void **state) {
         run(&cases[i], 1 + (int)i % 3);
 }
 
+static void sums_are_planned_for_weights_moved_up(void **state) {
+    (void)state;
+    NetSetup setup = {.recipe = "int8-l1bn", .net = DEEP, .data = dataset_digits(), .batch = BATCH, .seed = 3, .cpu = fx_cpu_detect(),
+                      .overrides = {"error.q=fixed8@max.channel"}};
+    NetFixture f;
+    net_open(&f, &setup);
+    for (int p = 0; p < f.net.product_count; p++) {
+        const FxLayer *l = &fx_net_product(&f.net, p)->layer;
+        assert_int_equal(l->max_product[FX_ERROR], 127 * 127 * 128);
+        assert_int_equal(l->max_product[FX_GRADIENT], 127 * 32767);
+    }
+    net_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_are_planned_for_weights_moved_up),
         cmocka_unit_test(steps_are_those_of_the_slow_twin),
     };
     return cmocka_run_group_tests_name("norm_step", tests, NULL, NULL);
