@@ -279,8 +279,8 @@ static const Trial trials[] = {
     {"ufixed8", "max", "nearest-even", FX_INT32, FX_INT16, 31, 15, 5, 7},
     {"fixed8", "max.channel", "stochastic:32", FX_INT32, FX_INT8, 31, 15, 60, 64},
     {"fixed8", "max-fit.channel", "nearest-even", FX_INT32, FX_INT8, 31, 15, 30, 20},
-    {"ufixed7", "max.channel", "stochastic:32", FX_INT32, FX_INT8, 31, 15, 14, 20}, // zeros are at a limit
-    {"ufixed8", "max.channel", "stochastic:8", FX_INT32, FX_INT16, 23, 15, 14, 20},
+    {"ufixed7", "max.channel", "stochastic:32", FX_INT32, FX_INT8, 20, 14, 14, 20}, // zeros are at a limit
+    {"ufixed8", "max.channel", "stochastic:32", FX_INT32, FX_INT16, 14, 10, 14, 20},
     {"fixed8", "const:4", "stochastic:32", FX_INT32, FX_INT8, 20, 15, 5, 16},
     {"fixed8", "shift-unit", "stochastic:8", FX_INT32, FX_INT8, 31, 15, 14, 48},
     {"fixed8", "max", "stochastic:32", FX_INT32, FX_INT8, 31, 0, 14, 16},
